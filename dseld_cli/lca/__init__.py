@@ -1,0 +1,1 @@
+"""The Locally Competitive Algorithm over a dictionary of exemplars. Knows tensors only: no files, no options."""
