@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dseld_cli.lca.dynamics import Response
 
@@ -35,9 +34,7 @@ class SparseCodes:
         image, atom = code.nonzero(as_tuple=True)
         indptr = np.zeros(len(code) + 1, np.int64)
         np.cumsum(code.count_nonzero(dim=1).numpy(), out=indptr[1:])
-        return cls(
-            indptr, atom.numpy().astype(np.int32), code[image, atom].numpy(), response.firing.cpu().numpy()
-        )
+        return cls(indptr, atom.numpy().astype(np.int32), code[image, atom].numpy(), response.firing.cpu().numpy())
 
     @classmethod
     def concatenate(cls, parts: list[SparseCodes]) -> SparseCodes:

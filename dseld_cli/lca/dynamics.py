@@ -101,8 +101,3 @@ def unstable(energy: Tensor) -> Tensor:
     rise = energy.diff(dim=1).clamp(min=0).sum(dim=1)
     descent = -energy.min(dim=1).values
     return ~(rise <= MAX_ENERGY_RISE * descent)  # written so that NaN counts as unstable
-
-
-def sufficient_tau(code_atoms: Tensor) -> float:
-    """A time constant at which Euler steps are stable while these atoms, (m, N), fire together: lambda_max(G) / 2."""
-    return float(torch.linalg.matrix_norm(code_atoms, 2)) ** 2 / 2

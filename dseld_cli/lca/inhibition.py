@@ -17,7 +17,7 @@ AtomBlocks = Callable[[], Iterable[tuple[slice, Tensor]]]
 """Called, yields every block of atoms once, in order: (rows, atoms[rows] (rows, N))."""
 
 GramianTiles = Callable[[], Iterable[tuple[slice, slice, Tensor]]]
-"""Called, yields every tile on and below the diagonal once: (rows, columns, gramian[rows, columns]), columns <= rows."""
+"""Called, yields every tile on and below the diagonal once: (rows, columns, gramian[rows, columns])."""
 
 
 def driving_input(features: Tensor, atoms: AtomBlocks, n_atoms: int) -> Tensor:

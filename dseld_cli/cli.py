@@ -1,0 +1,299 @@
+"""The command line: options in, one stage call, user errors out as one line and exit code 2. No logic."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dseld_cli import __version__
+from dseld_cli.errors import UserError
+from dseld_cli.params import load
+
+
+class Commands(TyperGroup):
+    """Turns what the user can mend into one line on standard error and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            _fail(str(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+                raise
+            where = f" at {error.filename}" if error.filename else ""
+            _fail(f"{error.strerror}{where}: make room or grant access, then run the same command again; it resumes")
+
+
+def _fail(line: str) -> None:
+    print(f"error: {line}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PIPELINE = "The pipeline, in order (dvc repro runs what is out of date)"
+GROW = "Growing a dictionary"
+
+Split = Annotated[str, typer.Option(help="Which split: train or test.", metavar="SPLIT", show_default=True)]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Memory budget, e.g. 4GiB. Default: params.yaml, run.memory.")
+]
+Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="cpu or cuda. Default: params.yaml, run.device.")]
+Decoders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--decoder",
+        metavar="NAME",
+        help="max-activation or class-sum; may be given again. Default: all of params.yaml, decoders.",
+    ),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"dseld {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it, exit.")
+    ] = False,
+) -> None:
+    """Classify images by sparse coding over exemplars (D-SELD): no training by gradients, and it grows by appending.
+
+    Images become features (extract), some of them atoms of a dictionary (build-dict); a test image is coded over
+    the dictionary by a network of competing neurons (encode), and a decoder reads its class off the code (decode).
+
+    Every default is in [bold]params.yaml[/bold], where each key is explained; an option overrides it for one run. Every
+    intermediate is a store below [bold]data/[/bold] that knows what it was made from.
+
+    [dim]Example:[/dim]  dvc repro
+    [dim]Example:[/dim]  dseld encode --lambda 2 && dseld decode && dseld evaluate
+    """
+
+
+@app.command(rich_help_panel=PIPELINE)
+def extract(
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="digits, mnist, fashion-mnist, cifar10, cifar100 or folder:PATH. Default: params.yaml, data.dataset.",
+        ),
+    ] = None,
+    data_root: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where torchvision's data sets are or go. Default: params.yaml, data.root."),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="none (pixels) or a torchvision classifier, e.g. resnet152. Default: params.yaml, extract.backbone.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="WHICH", help="default, random, or a file. Default: params.yaml, extract.weights."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Images a pass. Default: params.yaml, extract.batch_size.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(metavar="SPLIT", help="train or test. Default: both.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="STORE", help="Where one split goes. Default: data/features/<split>.zarr.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Turn images into features.
+
+    Reads a data set; writes data/features/train.zarr and test.zarr. A killed run goes on where it stopped.
+
+    [dim]Example:[/dim]  dseld extract --dataset folder:~/photos --backbone resnet152
+    [dim]Example:[/dim]  dseld extract --dataset folder:june --split train --output data/additions/june.zarr
+    """
+    from dseld_cli.stages import extract as stage
+
+    if split not in (None, "train", "test"):
+        raise UserError(f"--split {split}: there are train and test")
+    if output and not split:
+        raise UserError("--output takes one split: add --split train or --split test")
+    params = _params(
+        {
+            "data.dataset": dataset,
+            "data.root": data_root,
+            "extract.backbone": backbone,
+            "extract.weights": weights,
+            "extract.batch_size": batch_size,
+            "run.device": device,
+        }
+    )
+    stage.run(params, split, output)
+
+
+@app.command(rich_help_panel=PIPELINE)
+def build_dict(
+    size: Annotated[
+        str | None, typer.Option(metavar="M", help="Number of atoms, or all. Default: params.yaml, build_dict.size.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Seeds the draw. Default: params.yaml, build_dict.seed.")
+    ] = None,
+    base_only: Annotated[
+        bool, typer.Option("--base-only", help="Leave the additions to add-exemplars, as dvc.yaml does.")
+    ] = False,
+    memory: Memory = None,
+) -> None:
+    """Draw training images as atoms of the dictionary.
+
+    Reads data/features/train.zarr; writes data/base.zarr, the unit-norm features of the images drawn, shuffled,
+    and then data/dictionary.zarr, the base with the additions that params.yaml lists.
+
+    [dim]Example:[/dim]  dseld build-dict --size 50000 --seed 1
+    """
+    from dseld_cli.stages import add_exemplars, build_dict
+
+    params = _params({"build_dict.size": _count(size), "build_dict.seed": seed, "run.memory": memory})
+    build_dict.run(params)
+    if not base_only:
+        add_exemplars.run(params)
+
+
+@app.command(rich_help_panel=PIPELINE)
+def gramian(memory: Memory = None, device: Device = None) -> None:
+    """Compute the inner products of all atoms, which inhibit neurons that explain the same thing.
+
+    Reads data/dictionary.zarr; writes data/gramian.zarr in tiles, within the memory budget. A killed run goes on at the
+    tiles that are missing. Needed only when encode.inhibition is gramian.
+
+    [dim]Example:[/dim]  dseld gramian --memory 2GiB
+    """
+    from dseld_cli.stages import gramian as stage
+
+    stage.run(_params({"run.memory": memory, "run.device": device}))
+
+
+@app.command(rich_help_panel=PIPELINE)
+def encode(
+    lambda_: Annotated[
+        float | None, typer.Option("--lambda", metavar="L", help="Firing threshold. Default: params.yaml, lca.lambda.")
+    ] = None,
+    tau: Annotated[
+        float | None, typer.Option(metavar="TAU", help="Time constant in steps. Default: params.yaml, lca.tau.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="K", help="Number of steps. Default: params.yaml, lca.steps.")
+    ] = None,
+    inhibition: Annotated[
+        str | None,
+        typer.Option(metavar="FROM", help="atoms or gramian: same codes. Default: params.yaml, encode.inhibition."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="How many images, drawn at random, or all. Default: params.yaml, encode.images."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Seeds that draw. Default: params.yaml, encode.seed.")
+    ] = None,
+    split: Split = "test",
+    memory: Memory = None,
+    device: Device = None,
+) -> None:
+    """Code images sparsely over the dictionary: K steps of the Locally Competitive Algorithm.
+
+    Reads data/features/<split>.zarr, data/dictionary.zarr and, if inhibition is from there, data/gramian.zarr; writes
+    data/codes/<split>.zarr. A killed run goes on at the batch it was in.
+
+    [dim]Example:[/dim]  dseld encode --lambda 2 --images 500
+    """
+    from dseld_cli.stages import encode as stage
+
+    params = _params(
+        {
+            "lca.lambda": lambda_,
+            "lca.tau": tau,
+            "lca.steps": steps,
+            "encode.inhibition": inhibition,
+            "encode.images": _count(images),
+            "encode.seed": seed,
+            "run.memory": memory,
+            "run.device": device,
+        }
+    )
+    stage.run(params, split)
+
+
+@app.command(rich_help_panel=PIPELINE)
+def decode(decoder: Decoders = None, split: Split = "test") -> None:
+    """Read a class off each code.
+
+    Reads data/codes/<split>.zarr and the atoms' classes; writes data/predictions/<decoder>.zarr. max-activation takes
+    the class of the strongest neuron (paper, Eq. 9), class-sum the class whose neurons sum highest (Eq. 10).
+
+    [dim]Example:[/dim]  dseld decode --decoder class-sum
+    """
+    from dseld_cli.stages import decode as stage
+
+    stage.run(_decoders(decoder), split=split)
+
+
+@app.command(rich_help_panel=PIPELINE)
+def evaluate(decoder: Decoders = None, split: Split = "test") -> None:
+    """Compare predictions with labels: a table here, metrics.json, and plots for `dvc plots show`.
+
+    Reads data/predictions/<decoder>.zarr and what they were made from; writes metrics.json and data/plots/.
+
+    [dim]Example:[/dim]  dseld evaluate --decoder class-sum
+    """
+    from dseld_cli.stages import evaluate as stage
+
+    stage.run(_decoders(decoder), split=split)
+
+
+@app.command(rich_help_panel=GROW)
+def add_exemplars(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="A feature store to add, made by dseld extract --output."),
+    ] = None,
+) -> None:
+    """Add images to the dictionary, new classes included.
+
+    Adds SOURCE to the list of additions in params.yaml; then, and without SOURCE too, makes data/dictionary.zarr from
+    data/base.zarr and every addition in order. Afterwards `dvc repro` brings everything else up to date.
+
+    [dim]Example:[/dim]  dseld add-exemplars data/additions/june.zarr
+    """
+    from dseld_cli.stages import add_exemplars as stage
+
+    stage.run(load(), source)
+
+
+def _params(overrides: dict[str, object]) -> Any:
+    return load(overrides)
+
+
+def _decoders(names: list[str] | None) -> Any:
+    return load({"decoders": names})
+
+
+def _count(value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.lstrip("-").isdigit() else value

@@ -1,0 +1,67 @@
+"""What stages that touch a dictionary share: unit-norm atoms, matching extractors, common class names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli.errors import UserError
+from dseld_cli.store import MADE_BY, Array, Store
+
+UNIT_NORM_TOLERANCE = 1e-5
+
+
+def normalize(rows: NDArray[np.float32], source: Sequence[str] | Array) -> NDArray[np.float32]:
+    """Scale rows (m, N) to unit L2 norm, in float64 so that the Gramian's diagonal is 1 to rounding.
+
+    Raises:
+        UserError: naming the first row that is all zeros or not finite.
+
+    """
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if len(bad):
+        raise UserError(
+            f"{source[bad[0]]} has features that are all zero or not finite: it cannot be an atom; remove it"
+        )
+    unit: NDArray[np.float32] = (rows / norms).astype(np.float32)
+    return unit
+
+
+def require_unit_norm(rows: NDArray[np.float32], dictionary: Store) -> None:
+    """Refuse atoms that are not unit-norm: the recurrence subtracts I for the Gramian's diagonal.
+
+    Raises:
+        UserError: if one is not.
+
+    """
+    if not np.allclose(np.linalg.norm(rows, axis=1), 1, rtol=0, atol=UNIT_NORM_TOLERANCE):
+        raise dictionary.damaged("its atoms do not have unit L2 norm")
+
+
+def require_same_extractor(features: Store, dictionary: Store) -> None:
+    """Refuse features that are not comparable with a dictionary's.
+
+    Raises:
+        UserError: saying what differs.
+
+    """
+    ours, theirs = dictionary.provenance["extractor"], features.provenance["extractor"]
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key):
+            raise UserError(
+                f"{features.path} was extracted with {key} {theirs.get(key)}, {dictionary.path} with {ours.get(key)}: "
+                f"run `{MADE_BY['features']}` for both with the same settings, then `{MADE_BY['base']}`"
+            )
+    n, m = features.shape("features")[1], dictionary.shape("atoms")[1]
+    if n != m:
+        raise UserError(f"{features.path} has {n} features an image, {dictionary.path} has {m}: extract both alike")
+
+
+def relabel(labels: NDArray[np.int64], names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Labels that index `names`, as labels that index `classes`, by name; -1 for a name that `classes` lacks."""
+    position = {name: i for i, name in enumerate(classes)}
+    table = np.array([position.get(name, -1) for name in names], dtype=np.int64)
+    return table[labels]

@@ -1,0 +1,169 @@
+"""params.yaml, read and validated once: the single source of every default. Each key is commented in params.yaml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from dseld_cli.errors import UserError
+
+PATH = Path("params.yaml")
+GIB = 2**30
+MINIMUM_MEMORY = 3 * GIB // 2
+DECODERS = ("max-activation", "class-sum")
+
+
+def parse_count(value: object) -> object:
+    """Pass "all" or a whole number of at least 1.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("should be 'all' or a whole number of at least 1")
+
+
+def parse_memory(value: object) -> int:
+    """Read a budget such as "4GiB" or "1500MiB" as bytes.
+
+    Raises:
+        ValueError: if it is not a size, or less than the 1.5 GiB that Python, torch and one tile take.
+
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG])i?B?\s*", str(value))
+    size = int(float(match[1]) * {"M": 2**20, "G": GIB}[match[2]]) if match else 0
+    if size < MINIMUM_MEMORY:
+        raise ValueError("should be a size of at least 1.5GiB, such as 4GiB or 6000MiB")
+    return size
+
+
+Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
+Memory = Annotated[int, BeforeValidator(parse_memory)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Decoder = Literal["max-activation", "class-sum"]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: no key beyond these, no type but the right one, no change after reading."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Which images."""
+
+    dataset: Annotated[str, Field(min_length=1)]
+    root: Annotated[str, Field(min_length=1)]
+
+
+class Extract(Section):
+    """How images become features."""
+
+    backbone: Annotated[str, Field(min_length=1)]
+    weights: Annotated[str, Field(min_length=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+
+
+class BuildDict(Section):
+    """Which training images become atoms."""
+
+    size: Count
+    seed: Seed
+
+
+class Lca(Section):
+    """The recurrence."""
+
+    lambda_: Annotated[float, Field(gt=0, allow_inf_nan=False, alias="lambda")]
+    tau: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    steps: Annotated[int, Field(ge=1)]
+
+
+class Encode(Section):
+    """Which images are coded, and by what means."""
+
+    inhibition: Literal["atoms", "gramian"]
+    images: Count
+    seed: Seed
+
+
+class Run(Section):
+    """What a command may use."""
+
+    memory: Memory
+    device: Literal["cpu", "cuda"]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: Data
+    extract: Extract
+    build_dict: BuildDict
+    additions: list[str]
+    lca: Lca
+    encode: Encode
+    decoders: Annotated[list[Decoder], Field(min_length=1)]
+    run: Run
+
+
+def load(overrides: Mapping[str, object] | None = None, path: Path = PATH) -> Params:
+    """Read and validate params.yaml; `overrides` maps dotted keys ("lca.lambda") to what the command line says.
+
+    Raises:
+        UserError: naming the key and what is allowed.
+
+    """
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    raw = _read(path)
+    for key, value in given.items():
+        section, _, leaf = key.rpartition(".")
+        target = raw.setdefault(section, {}) if section else raw
+        if isinstance(target, dict):
+            target[leaf] = value
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(_explain(error, given, path)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"no {path} in {Path.cwd()}: run dseld in a project's folder, or copy params.yaml there from dseld's"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} should map keys to values; see the commented one that comes with dseld")
+    return raw
+
+
+def _explain(error: ValidationError, given: Mapping[str, object], path: Path) -> str:
+    """One line for the first thing wrong: where, which key, what is allowed, what was there."""
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(part for part in location if not part.startswith("function-"))
+    origin = "command line" if key in given else str(path)
+    if first["type"] == "missing":
+        return f"{origin}: key {key} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"{origin}: unknown key {key}; allowed here: {', '.join(_allowed(location[:-1]))}"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return f"{origin}: {key} {message}; got {first['input']!r}"
+
+
+def _allowed(location: list[str]) -> list[str]:
+    model: Any = Params
+    for part in location:
+        model = model.model_fields[part].annotation
+    return [field.alias or name for name, field in model.model_fields.items()]
