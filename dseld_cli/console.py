@@ -21,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 T = TypeVar("T")
+PIPED_WIDTH = 1000
+"""Columns that no table exceeds, so that none is cut where there is no terminal to fit."""
 
 
 def say(line: str) -> None:
@@ -35,8 +37,8 @@ def warn(line: str) -> None:
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table: first column left-aligned, figures right; without lines or colours when piped."""
-    console = Console()
-    plain = not console.is_terminal
+    plain = not Console().is_terminal
+    console = Console(width=PIPED_WIDTH) if plain else Console()
     grid = Table(title=title, title_justify="left", box=None if plain else box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
         grid.add_column(column, justify="right" if i else "left", no_wrap=True)

@@ -42,13 +42,13 @@ def from_npz(path: Path) -> Given:
         UserError: if the file is not such a one.
 
     """
-    with _opened(path) as arrays:
-        if missing := sorted({"features", "labels"} - set(arrays)):
-            raise UserError(f"{path} has no array {missing[0]}; it has {', '.join(arrays) or 'none'}")
-        classes = [str(name) for name in arrays["classes"]] if "classes" in arrays else None
-        source = [str(name) for name in arrays["source"]] if "source" in arrays else None
-        extractor = str(arrays["extractor"]) if "extractor" in arrays else None
-        return _given(path, arrays["features"], arrays["labels"], classes, source, extractor)
+    arrays = _arrays(path)
+    if missing := sorted({"features", "labels"} - set(arrays)):
+        raise UserError(f"{path} has no array {missing[0]}; it has {', '.join(arrays) or 'none'}")
+    classes = [str(name) for name in arrays["classes"]] if "classes" in arrays else None
+    source = [str(name) for name in arrays["source"]] if "source" in arrays else None
+    extractor = str(arrays["extractor"]) if "extractor" in arrays else None
+    return _given(path, arrays["features"], arrays["labels"], classes, source, extractor)
 
 
 def from_npy(features: Path, labels: Path) -> Given:
@@ -90,20 +90,21 @@ def _classes(path: Path, labels: Array, classes: list[str] | None) -> tuple[NDAr
     return labels.astype(np.int64), classes
 
 
-def _opened(path: Path) -> Any:
+def _arrays(path: Path) -> dict[str, Array]:
     try:
         found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if not isinstance(found, np.ndarray):
+            with found:
+                return dict(found)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a readable .npz file ({' '.join(str(error).split())})") from None
-    if isinstance(found, np.ndarray):
-        raise UserError(f"{path} holds one array: --from-npy FEATURES LABELS reads a pair of those")
-    return found
+    raise UserError(f"{path} holds one array: --from-npy FEATURES LABELS reads a pair of those")
 
 
 def _array(path: Path) -> Array:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is not a readable .npy file ({' '.join(str(error).split())})") from None
     if not isinstance(found, np.ndarray):
         raise UserError(f"{path} is a .npz archive: --from-npz FILE reads those")

