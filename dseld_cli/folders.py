@@ -143,7 +143,7 @@ def _walk(path: str, name: str, above: frozenset[str]) -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir():  # a link to itself is no folder
                 yield from _walk(entry.path, f"{name}/{entry.name}", above | {real})
             else:
                 yield f"{name}/{entry.name}"

@@ -138,7 +138,7 @@ def test_a_state_dict_in_a_file_is_the_same_backbone(tmp_path: Path) -> None:
     assert found.identity["weights_sha256"] == digest(classifier)
     assert restored(found.identity, str(path), "cpu").identity == found.identity
     torch.save(models.resnet18().state_dict(), path)
-    with pytest.raises(UserError, match="weights_sha256 .*: pass the weights that they were extracted with"):
+    with pytest.raises(UserError, match=r"weights_sha256 .*: pass the weights that they were extracted with"):
         restored(found.identity, str(path), "cpu")
 
 

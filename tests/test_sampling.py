@@ -54,6 +54,6 @@ def test_limited_keeps_at_most_so_many_of_each_class(labels: NDArray[np.int64], 
 
 def test_seeds_decide() -> None:
     labels = np.repeat(np.arange(3), 50)
-    for draw in (balanced, lambda _, seed: shuffled(150, seed), lambda l, seed: held_out(l, 0.3, seed)):
+    for draw in (balanced, lambda _, seed: shuffled(150, seed), lambda found, seed: held_out(found, 0.3, seed)):
         np.testing.assert_array_equal(draw(labels, 1), draw(labels, 1))
         assert (draw(labels, 1) != draw(labels, 2)).any()
