@@ -138,7 +138,12 @@ class Draft:
             name: described | {"sha256": _digest(self[name]) if self.specs[name].hashed else None}
             for name, described in _described(self.specs).items()
         }
-        mark: dict[str, Any] = {"format": FORMAT, "kind": self.kind, "provenance": dict(self.provenance), "arrays": arrays}
+        mark: dict[str, Any] = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "provenance": dict(self.provenance),
+            "arrays": arrays,
+        }
         self.group.attrs.put({"dseld": {**mark, "fingerprint": _fingerprint(mark)}})
         retired = self.path.with_name(self.path.name + ".retired")
         shutil.rmtree(retired, ignore_errors=True)
