@@ -274,8 +274,9 @@ def require_input(store: Store, name: str, source: Store) -> None:
         )
 
 
-def blocks(n: int, size: int = ROWS) -> Iterator[slice]:
-    """Cut range(n) into consecutive slices of `size`, the last one ragged."""
+def blocks(n: int, size: int | None = None) -> Iterator[slice]:
+    """Cut range(n) into consecutive slices of `size` (a chunk's rows), the last one ragged."""
+    size = size or ROWS
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 

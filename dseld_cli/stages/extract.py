@@ -20,9 +20,9 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
         UserError: if the images or the weights are not to be had, or an image is broken.
 
     """
-    if params.extract.weights == "random" and params.extract.backbone != "none":
-        warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     extractor = backbone(params.extract.backbone, params.extract.weights, params.run.device)
+    if extractor.identity["weights"] == "random":
+        warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     for name in [split] if split else SPLITS:
         pictures = images(params.data.dataset, Path(params.data.root), name)
         _extract(params, pictures, extractor, name, output or paths.features(name))

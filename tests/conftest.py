@@ -1,0 +1,71 @@
+"""A project's folder to run commands in, small enough to build in every test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from dseld_cli.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project with the params.yaml that dseld ships, as the current folder."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run one dseld command line; `ok` says whether it is expected to succeed."""
+    runner = CliRunner()
+
+    def command(line: str, ok: bool = True) -> Result:
+        result = runner.invoke(app, line.split())
+        if ok:
+            assert result.exit_code == 0, result.output
+        else:
+            assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
+            assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+            assert result.stderr.startswith("error: ")
+        return result
+
+    return command
+
+
+def set_params(**changes: object) -> None:
+    """Change values of params.yaml: section__key=value."""
+    path = Path("params.yaml")
+    content = yaml.safe_load(path.read_text())
+    for name, value in changes.items():
+        section, _, key = name.partition("__")
+        if key:
+            content[section][key] = value
+        else:
+            content[section] = value
+    path.write_text(yaml.safe_dump(content))
+
+
+def image_folder(path: Path, per_class: dict[str, int], split: str = "train", size: int = 6, seed: int = 0) -> None:
+    """Write PATH/split/<class>/<i>.png: noise around a pattern of the class's own."""
+    rng = np.random.default_rng(seed)
+    for c, (name, count) in enumerate(per_class.items()):
+        folder = path / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        pattern = np.random.default_rng(100 + c).integers(0, 200, (size, size, 3))
+        for i in range(count):
+            pixels = np.clip(pattern + rng.integers(0, 40, pattern.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
