@@ -55,7 +55,10 @@ def test_pipeline_runs_whole_then_not_at_all_then_from_encode_on(clone: Path) ->
 
     call(clone, "git", "add", "-A")
     call(clone, "git", "commit", "-qm", "first run")
-    assert json.loads(call(clone, "dvc", "metrics", "show", "--json"))["metrics.json"]["data"]["exemplars"] == 1437
+    assert (
+        json.loads(call(clone, "dvc", "metrics", "show", "--json"))[""]["data"]["metrics.json"]["data"]["exemplars"]
+        == 1437
+    )
 
     again = call(clone, "dvc", "exp", "run", "-S", "lca.lambda=1.5")
     assert sorted(ran(again)) == sorted(STAGES[4:])
