@@ -1,6 +1,8 @@
 """Every command through the command line, on the digits and on small folders of images, with good and bad input."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -321,6 +323,25 @@ def test_a_truncated_store_is_refused_by_every_reader(coded: Path, run: Run) -> 
 def test_a_hand_edited_store_is_refused(coded: Path, run: Run) -> None:
     zarr.open_group(paths.DICTIONARY, mode="r+")["labels"][0] = 2
     assert "data/dictionary.zarr is damaged" in run("decode", ok=False).stderr
+
+
+@pytest.mark.parametrize("command", ["extract", "build-dict", "gramian", "encode", "decode"])
+def test_a_full_disk_is_one_line_and_leaves_the_old_stores_in_force(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    run("gramian")
+    run("decode")
+    before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.Array, "__setitem__", full)
+        said = run(command, ok=False).stderr
+    assert f"No space left on device, below {Path.cwd()}: make room" in said
+    assert {path: path.read_bytes() for path in before} == before
+    run(command)
 
 
 def test_a_killed_encode_goes_on_and_gives_the_same_codes(
