@@ -27,8 +27,8 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                 raise
-            where = f" at {error.filename}" if error.filename else ""
-            _fail(f"{error.strerror}{where}: make room or grant access, then run the same command again; it resumes")
+            where = error.filename or f"below {Path.cwd()}"
+            _fail(f"{error.strerror}, {where}: make room or grant access, then run the same command again; it resumes")
 
 
 def _fail(line: str) -> None:
@@ -81,11 +81,14 @@ def main(
 ) -> None:
     """Classify images by sparse coding over exemplars (D-SELD): no training by gradients, and it grows by appending.
 
-    Images become features (extract), some of them atoms of a dictionary (build-dict); a test image is coded over
-    the dictionary by a network of competing neurons (encode), and a decoder reads its class off the code (decode).
+    Images become features (extract), some of them atoms of a dictionary
+    (build-dict); a test image is coded over the dictionary by a network of
+    competing neurons (encode), and a decoder reads its class off the code
+    (decode).
 
-    Every default is in [bold]params.yaml[/bold], where each key is explained; an option overrides it for one run. Every
-    intermediate is a store below [bold]data/[/bold] that knows what it was made from.
+    Every default is in [bold]params.yaml[/bold], where each key is explained;
+    an option overrides it for one run. Every intermediate is a store below
+    [bold]data/[/bold] that knows what it was made from.
 
     [dim]Example:[/dim]  dvc repro
     [dim]Example:[/dim]  dseld encode --lambda 2 && dseld decode && dseld evaluate
@@ -209,8 +212,9 @@ def extract(
 ) -> None:
     """Turn images into features.
 
-    Reads a data set; writes data/features/<split>.zarr for every split in params.yaml, extract.splits. A killed run
-    goes on where it stopped. Features that something else extracted can be taken in, one split at a time.
+    Reads a data set; writes data/features/<split>.zarr for every split in
+    params.yaml, extract.splits. A killed run goes on where it stopped. Features
+    that something else extracted can be taken in, one split at a time.
 
     [dim]Example:[/dim]  dseld extract --dataset folder:~/photos --backbone resnet152
     [dim]Example:[/dim]  dseld extract --dataset folder:june --split train --output data/additions/june.zarr
@@ -291,8 +295,9 @@ def build_dict(
 ) -> None:
     """Draw images as atoms of the dictionary.
 
-    Reads data/features/<split>.zarr; writes data/base.zarr, the unit-norm features of the images drawn, shuffled,
-    and then data/dictionary.zarr, the base with the additions that params.yaml lists.
+    Reads data/features/<split>.zarr; writes data/base.zarr, the unit-norm
+    features of the images drawn, shuffled, and then data/dictionary.zarr, the
+    base with the additions that params.yaml lists.
 
     [dim]Example:[/dim]  dseld build-dict --size 50000 --seed 1
     [dim]Example:[/dim]  dseld build-dict --size 1000 --sampling balanced
@@ -318,8 +323,9 @@ def build_dict(
 def gramian(memory: Memory = None, device: Device = None) -> None:
     """Compute the inner products of all atoms, which inhibit neurons that explain the same thing.
 
-    Reads data/dictionary.zarr; writes data/gramian.zarr in tiles, within the memory budget. A killed run goes on at the
-    tiles that are missing. Needed only when encode.inhibition is gramian.
+    Reads data/dictionary.zarr; writes data/gramian.zarr in tiles, within the
+    memory budget. A killed run goes on at the tiles that are missing. Needed
+    only when encode.inhibition is gramian.
 
     [dim]Example:[/dim]  dseld gramian --memory 2GiB
     """
@@ -358,8 +364,9 @@ def encode(
 ) -> None:
     """Code images sparsely over the dictionary: K steps of the Locally Competitive Algorithm.
 
-    Reads data/features/<split>.zarr, data/dictionary.zarr and, if inhibition is from there, data/gramian.zarr; writes
-    data/codes/<split>.zarr. A killed run goes on at the batch it was in.
+    Reads data/features/<split>.zarr, data/dictionary.zarr and, if inhibition is
+    from there, data/gramian.zarr; writes data/codes/<split>.zarr. A killed run
+    goes on at the batch it was in.
 
     [dim]Example:[/dim]  dseld encode --lambda 2 --images 500
     """
@@ -384,8 +391,10 @@ def encode(
 def decode(decoder: Decoders = None, split: Split = "test") -> None:
     """Read a class off each code.
 
-    Reads data/codes/<split>.zarr and the atoms' classes; writes data/predictions/<decoder>.zarr. max-activation takes
-    the class of the strongest neuron (paper, Eq. 9), class-sum the class whose neurons sum highest (Eq. 10).
+    Reads data/codes/<split>.zarr and the atoms' classes; writes
+    data/predictions/<decoder>.zarr. max-activation takes the class of the
+    strongest neuron (paper, Eq. 9), class-sum the class whose neurons sum
+    highest (Eq. 10).
 
     [dim]Example:[/dim]  dseld decode --decoder class-sum
     """
@@ -398,7 +407,8 @@ def decode(decoder: Decoders = None, split: Split = "test") -> None:
 def evaluate(decoder: Decoders = None, split: Split = "test") -> None:
     """Compare predictions with labels: a table here, metrics.json, and plots for `dvc plots show`.
 
-    Reads data/predictions/<decoder>.zarr and what they were made from; writes metrics.json and data/plots/.
+    Reads data/predictions/<decoder>.zarr and what they were made from; writes
+    metrics.json and data/plots/.
 
     [dim]Example:[/dim]  dseld evaluate --decoder class-sum
     """
@@ -416,8 +426,9 @@ def add_exemplars(
 ) -> None:
     """Add images to the dictionary, new classes included.
 
-    Adds SOURCE to the list of additions in params.yaml; then, and without SOURCE too, makes data/dictionary.zarr from
-    data/base.zarr and every addition in order. Afterwards `dvc repro` brings everything else up to date.
+    Adds SOURCE to the list of additions in params.yaml; then, and without
+    SOURCE too, makes data/dictionary.zarr from data/base.zarr and every
+    addition in order. Afterwards `dvc repro` brings everything else up to date.
 
     [dim]Example:[/dim]  dseld add-exemplars data/additions/june.zarr
     """
@@ -456,8 +467,9 @@ def classify(
 ) -> None:
     """Name the class of images, and the exemplars that decided it.
 
-    Reads data/dictionary.zarr, and extracts features as its were extracted; writes nothing. An exemplar's share is its
-    activation's part of the score of the class.
+    Reads data/dictionary.zarr, and extracts features as its own were extracted;
+    writes nothing. An exemplar's share is its activation's part of the score of
+    the class.
 
     [dim]Example:[/dim]  dseld classify holiday/*.jpg
     [dim]Example:[/dim]  dseld classify holiday --json > classes.json

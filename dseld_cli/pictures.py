@@ -39,6 +39,10 @@ class Images:
     def __len__(self) -> int:
         return len(self.source)
 
+    def load(self, i: int) -> Image.Image:
+        """Image i, decoded."""
+        return self.open(self.raw(i))
+
     def select(self, rows: NDArray[np.int64]) -> Images:
         """Only these rows, in this order."""
         return replace(

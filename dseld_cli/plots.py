@@ -15,7 +15,7 @@ MOST_NAMED = 40
 
 def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """One bar a class and decoder: `accuracy[decoder][class]` in percent."""
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     names = list(next(iter(accuracy.values())))
     width = 0.8 / len(accuracy)
@@ -25,8 +25,9 @@ def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], path: Path) 
         axes.set_xticks(range(len(names)), names, rotation=0 if len(names) <= 12 else 90)
     else:
         axes.set_xlabel(f"{len(names)} classes")
-    axes.set(ylabel="top-1 accuracy (%)", ylim=(0, 100), title="Accuracy by class")
-    axes.legend(loc="lower right")
+    axes.set(ylabel="top-1 accuracy (%)", ylim=(0, 100))
+    axes.set_title("Accuracy by class", loc="left")
+    figure.legend(loc="outside upper right", ncols=len(accuracy))
     _save(figure, path)
 
 

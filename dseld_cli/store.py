@@ -138,7 +138,12 @@ class Draft:
             name: described | {"sha256": _digest(self[name]) if self.specs[name].hashed else None}
             for name, described in _described(self.specs).items()
         }
-        mark: dict[str, Any] = {"format": FORMAT, "kind": self.kind, "provenance": dict(self.provenance), "arrays": arrays}
+        mark: dict[str, Any] = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "provenance": dict(self.provenance),
+            "arrays": arrays,
+        }
         self.group.attrs.put({"dseld": {**mark, "fingerprint": _fingerprint(mark)}})
         retired = self.path.with_name(self.path.name + ".retired")
         shutil.rmtree(retired, ignore_errors=True)
@@ -269,8 +274,9 @@ def require_input(store: Store, name: str, source: Store) -> None:
         )
 
 
-def blocks(n: int, size: int = ROWS) -> Iterator[slice]:
-    """Cut range(n) into consecutive slices of `size`, the last one ragged."""
+def blocks(n: int, size: int | None = None) -> Iterator[slice]:
+    """Cut range(n) into consecutive slices of `size` (a chunk's rows), the last one ragged."""
+    size = size or ROWS
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 

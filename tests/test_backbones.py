@@ -80,13 +80,17 @@ def test_images_are_prepared_as_published(name: str) -> None:
     assert torch.equal(scaled(found.crop(image)[None], mean, std)[0], preset(image))
 
 
-def test_features_are_what_the_classifiers_own_head_takes() -> None:
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("mobilenet_v3_large", "classifier"), ("resnet50", "fc"), ("efficientnet_v2_s", "classifier"), ("swin_t", "head")],
+)
+def test_features_are_what_the_classifiers_own_head_takes(name: str, head: str) -> None:
     torch.manual_seed(0)  # the seed of random weights
-    classifier = models.mobilenet_v3_large().eval()
-    found = network("mobilenet_v3_large", "random", None)
+    classifier = models.get_model(name).eval()
+    found = network(name, "random", None)
     pixels = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
-        logits = classifier.classifier(found.module(pixels))
+        logits = getattr(classifier, head)(found.module(pixels))
         torch.testing.assert_close(logits, classifier(pixels))
 
 

@@ -19,7 +19,7 @@ def test_batches_come_in_order_and_what_is_broken_comes_as_a_line(tmp_path: Path
     prepare = backbone("none", "default", "cpu").prepare
     first, second = decoded(found, prepare, [range(3), range(3, 5)], workers)
     for row, array in enumerate([*first, second[1]]):
-        expected = found.open(found.raw(row if row < 3 else 4))
+        expected = found.load(row if row < 3 else 4)
         np.testing.assert_array_equal(array, np.asarray(expected))
     assert isinstance(second[0], str)
     assert "3.png is not a readable image" in second[0]

@@ -37,7 +37,7 @@ def test_classes_are_folders_of_train_and_images_may_lie_deeper(tmp_path: Path) 
     ]
     test = folder(tmp_path, "test")
     assert (test.classes, labelled(test)) == (("ant", "bee"), [("bee", "test/bee/0.png")])
-    assert test.open(test.raw(0)).size == (6, 6)
+    assert test.load(0).size == (6, 6)
 
 
 def test_val_is_the_test_split_where_there_is_no_test(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_names_need_not_be_ascii_nor_even_unicode(tmp_path: Path) -> None:
     (tmp_path / "train/žirafa 长颈鹿/0.png").rename(tmp_path / "train/žirafa 长颈鹿" / os.fsdecode(b"\xff.png"))
     found = folder(tmp_path, "train")
     assert found.classes == ("žirafa 长颈鹿",)
-    assert found.open(found.raw(0)).size == (6, 6)
+    assert found.load(0).size == (6, 6)
 
 
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_tiny_imagenet_as_published(tmp_path: Path) -> None:
     assert train.classes == test.classes == ("goldfish", "bullfrog")
     np.testing.assert_array_equal(train.labels, [0, 1, 1])
     assert labelled(test) == [("goldfish", "val/images/1.png"), ("bullfrog", "val/images/0.png")]
-    assert test.open(test.raw(0)).size == (6, 6)
+    assert test.load(0).size == (6, 6)
 
 
 def test_files_of_a_file_and_of_a_folder(tmp_path: Path) -> None:

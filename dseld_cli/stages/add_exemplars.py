@@ -86,8 +86,8 @@ def _qualified(addition: store.Store) -> store.Array:
 def _list_in_params(source: str) -> None:
     """Append a source to params.yaml's additions, leaving its comments as they are."""
     yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 1000
+    yaml.preserve_quotes, yaml.width = True, 1000
+    yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(parameters.PATH.read_text(encoding="utf-8"))
     document["additions"].append(source)
     draft = parameters.PATH.with_name(parameters.PATH.name + ".partial")

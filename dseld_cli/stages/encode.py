@@ -141,8 +141,8 @@ def _encode(
 ) -> None:
     """Write the codes of each batch that has none yet to a part of its own."""
     parts = list(store.blocks(len(features), batch))
-    remaining = parts[draft.done :]
-    for part in track(remaining, len(parts), "encoding batches", draft.done):
+    done = len(_parts(draft))
+    for number, part in track(list(enumerate(parts))[done:], len(parts), "encoding batches", done):
         b = driving_input(torch.from_numpy(features[part]).to(device), atoms, n_atoms)
         if part.start == 0:
             _report_threshold(b, dynamics.lambda_)
@@ -150,8 +150,7 @@ def _encode(
         if bool((bad := unstable(response.energy)).any()):
             draft.discard()
             raise _diverged(bad.cpu().numpy(), source[part], b, inhibition, dynamics)
-        _save(_part(draft, draft.done), SparseCodes.from_response(response))
-        draft.checkpoint(draft.done + 1)
+        _save(draft, number, SparseCodes.from_response(response))
 
 
 def _report_threshold(b: Tensor, lambda_: float) -> None:
@@ -182,25 +181,29 @@ def _stable_tau(b: Tensor, inhibition: Inhibition, dynamics: Dynamics) -> float 
     return None
 
 
-def _part(draft: store.Draft, number: int) -> Path:
-    return draft.partial / "parts" / f"{number:06d}.npz"
+def _parts(draft: store.Draft) -> list[Path]:
+    """Codes of the batches that are done, one file each, in order."""
+    return sorted((draft.partial / "parts").glob("*.npz"))
 
 
-def _save(path: Path, codes: SparseCodes) -> None:
+def _save(draft: store.Draft, number: int, codes: SparseCodes) -> None:
+    path = draft.partial / "parts" / f"{number:06d}"
     path.parent.mkdir(exist_ok=True)
-    np.savez(path, **vars(codes))
+    with path.open("wb") as file:
+        np.savez(file, **vars(codes))
+    path.rename(path.with_suffix(".npz"))  # whole or not at all
 
 
 def _finish(draft: store.Draft, rows: NDArray[np.int64]) -> SparseCodes:
     """Join the parts into the store's arrays, and commit."""
     codes = []
-    for number in range(draft.done):
-        with np.load(_part(draft, number)) as saved:
+    for path in _parts(draft):
+        with np.load(path) as saved:
             codes.append(SparseCodes(**saved))
     joined = SparseCodes.concatenate(codes)
-    shutil.rmtree(draft.partial / "parts")
     for name, content in vars(joined).items():
         draft.put(name, content)
     draft.put("rows", rows)
+    shutil.rmtree(draft.partial / "parts")
     draft.commit()
     return joined

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,28 +33,32 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
     store.require_input(codes, "dictionary", dictionary)
     classes = dictionary.provenance["classes"]
     truth = relabel(features.read("labels"), features.provenance["classes"], classes)[codes.read("rows")]
-    results = {}
+    results, per_class = {}, {}
     for name in decoders or params.decoders:
         predictions = store.open_store(paths.predictions(name), "predictions")
         store.require_input(predictions, "codes", codes)
-        results[name] = accuracy(predictions.read("labels"), truth, classes)
+        predicted = predictions.read("labels")
+        results[name] = accuracy(predicted, truth)
+        per_class[name] = per_class_accuracy(predicted, truth, classes)
     firing = codes.read("firing") / codes.provenance["atoms"]
     metrics = {**_setting(codes, dictionary), "firing": firing_shares(firing), "decoders": results}
-    _write_json(metrics)
-    plots.per_class_accuracy({name: r["per_class"] for name, r in results.items()}, paths.PLOTS / "accuracy.png")
+    _replace(paths.METRICS, json.dumps(metrics, indent=2) + "\n")
+    _replace(paths.PER_CLASS, _csv(per_class))
+    plots.per_class_accuracy(per_class, paths.PLOTS / "accuracy.png")
     plots.firing_curve(firing.mean(axis=0), paths.PLOTS / "firing.png")
-    _show(metrics)
+    _show(metrics, per_class)
 
 
-def accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
-    """Top-1 overall and by class (in percent; classes without an image are left out), and images left undecided."""
-    right = predicted == truth
-    present = np.unique(truth[truth >= 0])
-    return {
-        "top1": _percent(right),
-        "undecided": int((predicted == UNDECIDED).sum()),
-        "per_class": {classes[c]: _percent(right[truth == c]) for c in present},
-    }
+def accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> dict[str, Any]:
+    """Top-1 in percent, and how many images were left undecided, which count as wrong."""
+    return {"top1": _percent(predicted == truth), "undecided": int((predicted == UNDECIDED).sum())}
+
+
+def per_class_accuracy(
+    predicted: NDArray[np.int64], truth: NDArray[np.int64], classes: Sequence[str]
+) -> dict[str, float]:
+    """Top-1 in percent of each class that has an image."""
+    return {classes[c]: _percent(predicted[truth == c] == c) for c in np.unique(truth[truth >= 0])}
 
 
 def firing_shares(firing: NDArray[np.float64]) -> dict[str, float]:
@@ -77,13 +84,24 @@ def _setting(codes: store.Store, dictionary: store.Store) -> dict[str, Any]:
     }
 
 
-def _write_json(metrics: dict[str, Any]) -> None:
-    draft = paths.METRICS.with_name(paths.METRICS.name + ".partial")
-    draft.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(paths.METRICS)
+def _csv(per_class: dict[str, dict[str, float]]) -> str:
+    """One row a class, one column a decoder."""
+    lines = io.StringIO()
+    rows = csv.writer(lines, lineterminator="\n")
+    rows.writerow(["class", *per_class])
+    for name in next(iter(per_class.values())):
+        rows.writerow([name, *(accuracies[name] for accuracies in per_class.values())])
+    return lines.getvalue()
 
 
-def _show(metrics: dict[str, Any]) -> None:
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(path.name + ".partial")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _show(metrics: dict[str, Any], per_class: dict[str, dict[str, float]]) -> None:
     say(
         f"{metrics['images']} test images, {metrics['exemplars']} exemplars of {metrics['features']} features, "
         f"{metrics['classes']} classes, lambda {metrics['lambda']:g}, tau {metrics['tau']:g}, {metrics['steps']} steps"
@@ -92,8 +110,6 @@ def _show(metrics: dict[str, Any]) -> None:
     say(f"neurons firing: {firing['average']:.2f} % on average, {firing['peak']:.2f} % at an image's peak")
     rows = []
     for name, result in metrics["decoders"].items():
-        worst = min(result["per_class"], key=result["per_class"].get)
-        rows.append(
-            [name, f"{result['top1']:.2f} %", f"{worst} {result['per_class'][worst]:.2f} %", str(result["undecided"])]
-        )
+        hardest, least = min(per_class[name].items(), key=lambda item: item[1])
+        rows.append([name, f"{result['top1']:.2f} %", f"{hardest} {least:.2f} %", str(result["undecided"])])
     table("Accuracy", ["decoder", "top-1", "hardest class", "undecided"], rows)

@@ -36,11 +36,11 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
 
     """
     settings = params.extract
-    if settings.weights == "random" and settings.backbone != "none":
-        warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     extractor = backbone(
         settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision
     )
+    if extractor.identity["weights"] == "random":
+        warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     for name in [split] if split else settings.splits:
         _extract(params, pictures(params, name), extractor, name, output or paths.features(name))
 
@@ -179,7 +179,7 @@ def _first(pictures: Images, extractor: Backbone, skip: bool) -> NDArray[Any]:
     """First image that can be read, prepared."""
     for row in range(len(pictures)):
         try:
-            return extractor.prepare(pictures.open(pictures.raw(row)))
+            return extractor.prepare(pictures.load(row))
         except UserError as error:
             if not skip:
                 raise UserError(f"{error}, or go on without such images: --broken skip") from None

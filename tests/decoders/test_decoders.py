@@ -1,0 +1,38 @@
+"""Decoders against their definitions, applied to dense codes in plain numpy."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dseld_cli.decoders import DECODERS, UNDECIDED, predict
+from dseld_cli.lca.codes import SparseCodes
+
+
+def sparse(code: np.ndarray) -> SparseCodes:
+    image, atom = code.nonzero()
+    indptr = np.concatenate([[0], np.cumsum((code != 0).sum(1))])
+    return SparseCodes(indptr, atom.astype(np.int32), code[image, atom].astype(np.float32), np.zeros((len(code), 1)))
+
+
+@given(seed=st.integers(0, 2**20), n=st.integers(1, 5), m=st.integers(1, 30), classes=st.integers(1, 6))
+def test_scores_are_those_of_the_definitions(seed: int, n: int, m: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    code = (rng.standard_normal((n, m)) * (rng.random((n, m)) < 0.3)).astype(np.float32)
+    labels = rng.integers(0, classes, m)
+    of_class = [code[:, labels == c] for c in range(classes)]
+    sums = np.stack([a.sum(1) for a in of_class], 1)
+    strongest = np.stack([np.max(a, axis=1, initial=0) for a in of_class], 1)
+    np.testing.assert_allclose(DECODERS["class-sum"](sparse(code), labels, classes), sums, atol=1e-5)
+    np.testing.assert_allclose(DECODERS["max-activation"](sparse(code), labels, classes), strongest)
+
+
+def test_decoders_differ_where_many_weak_neurons_outweigh_a_strong_one() -> None:
+    code, labels = np.array([[5.0, 3, 3, 0]]), np.array([0, 1, 1, 2])
+    assert predict(DECODERS["max-activation"](sparse(code), labels, 3)).tolist() == [0]
+    assert predict(DECODERS["class-sum"](sparse(code), labels, 3)).tolist() == [1]
+
+
+def test_an_image_for_which_no_class_speaks_is_undecided() -> None:
+    code, labels = np.array([[0.0, 0], [-1, -2], [0, 1]]), np.array([0, 1])
+    for decoder in DECODERS.values():
+        assert predict(decoder(sparse(code), labels, 3)).tolist() == [UNDECIDED, UNDECIDED, 1]

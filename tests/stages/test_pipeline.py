@@ -1,0 +1,405 @@
+"""Every command through the command line, on the digits and on small folders of images, with good and bad input."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from dseld_cli import paths, store
+from tests.conftest import Run, image_folder, set_params
+from tests.reference import lca_float64
+
+CLASSES = {"ant": 30, "bee": 25, "cat": 20}
+
+
+@pytest.fixture
+def folder(project: Path) -> Path:
+    """A project on an image folder of three classes, 75 training and 15 test images of 6 x 6 x 3 pixels."""
+    image_folder(project / "images", CLASSES)
+    image_folder(project / "images", dict.fromkeys(CLASSES, 5), "test", seed=1)
+    set_params(data__dataset="folder:images", lca__lambda=0.5)
+    return project
+
+
+@pytest.fixture
+def coded(folder: Path, run: Run) -> Path:
+    """The same, coded."""
+    for command in ("extract", "build-dict", "encode"):
+        run(command)
+    return folder
+
+
+def opened(path: Path, kind: str) -> store.Store:
+    return store.open_store(path, kind)
+
+
+def test_digits_reach_the_accuracy_of_the_method(project: Path, run: Run) -> None:
+    for command in ("extract", "build-dict", "gramian", "encode", "decode"):
+        run(command)
+    said = run("evaluate").stdout
+    metrics = json.loads(Path("metrics.json").read_text())
+    assert (metrics["images"], metrics["exemplars"], metrics["features"], metrics["classes"]) == (360, 1437, 64, 10)
+    assert metrics["decoders"]["class-sum"]["top1"] >= 97
+    assert metrics["decoders"]["max-activation"]["top1"] >= 97
+    assert f"{metrics['decoders']['class-sum']['top1']:.2f} %" in said
+    assert "\x1b" not in said, "no colours when piped"
+    assert Path("data/plots/accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("data/plots/firing.png").read_bytes().startswith(b"\x89PNG")
+    assert len(Path("data/per_class.csv").read_text().splitlines()) == 11
+
+
+def test_stores_hold_what_the_data_model_says(coded: Path, run: Run) -> None:
+    run("gramian")
+    run("decode")
+    features, base = opened(paths.features("train"), "features"), opened(paths.BASE, "base")
+    dictionary, gramian = opened(paths.DICTIONARY, "dictionary"), opened(paths.GRAMIAN, "gramian")
+    codes = opened(paths.codes("test"), "codes")
+    predictions = opened(paths.predictions("class-sum"), "predictions")
+    assert features.shape("features") == (75, 108)
+    assert features.provenance["classes"] == list(CLASSES)
+    atoms = dictionary.read("atoms")
+    assert atoms.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(atoms, base.read("atoms"))
+    np.testing.assert_allclose(gramian.rows("gramian"), atoms @ atoms.T, atol=1e-6)
+    assert codes.read("firing").shape == (15, 100)
+    assert codes.provenance["inputs"] == {
+        "features": opened(paths.features("test"), "features").fingerprint,
+        "dictionary": dictionary.fingerprint,
+    }
+    assert predictions.read("scores").shape == (15, 3)
+    assert base.provenance["inputs"] == {"features": features.fingerprint}
+    for image, label in zip(dictionary.read("source"), dictionary.read("labels"), strict=True):
+        assert image.split("/")[:2] == ["train", list(CLASSES)[label]]
+
+
+def test_codes_are_those_of_the_float64_recurrence(coded: Path) -> None:
+    codes = opened(paths.codes("test"), "codes")
+    features = opened(paths.features("test"), "features").read("features")
+    atoms = opened(paths.DICTIONARY, "dictionary").read("atoms")
+    true = lca_float64(features, atoms, 0.5, 100, 100).code
+    dense = np.zeros_like(true)
+    image = np.repeat(np.arange(15), np.diff(codes.read("indptr")))
+    dense[image, codes.read("indices")] = codes.read("values")
+    np.testing.assert_allclose(dense, true, atol=1e-4)
+    assert (dense != 0).any()
+
+
+def test_both_forms_of_inhibition_give_the_same_codes(coded: Path, run: Run) -> None:
+    from_atoms = {name: opened(paths.codes("test"), "codes").read(name) for name in ("indptr", "indices", "values")}
+    run("gramian")
+    run("encode --inhibition gramian")
+    codes = opened(paths.codes("test"), "codes")
+    assert codes.provenance["inhibition"] == "gramian"
+    np.testing.assert_array_equal(codes.read("indices"), from_atoms["indices"])
+    np.testing.assert_allclose(codes.read("values"), from_atoms["values"], atol=1e-4)
+
+
+def test_runs_repeat_bit_for_bit(coded: Path, run: Run) -> None:
+    first = opened(paths.codes("test"), "codes").fingerprint
+    for command in ("extract", "build-dict", "encode"):
+        run(command)
+    assert opened(paths.codes("test"), "codes").fingerprint == first
+    run("build-dict --seed 1")
+    run("encode")
+    assert opened(paths.codes("test"), "codes").fingerprint != first
+
+
+def test_a_smaller_dictionary_is_a_prefix_of_a_larger_one(coded: Path, run: Run) -> None:
+    whole = opened(paths.BASE, "base").read("atoms")
+    run("build-dict --size 20")
+    np.testing.assert_array_equal(opened(paths.BASE, "base").read("atoms"), whole[:20])
+
+
+def test_a_sample_of_images_is_coded_and_evaluated(coded: Path, run: Run) -> None:
+    for command in ("encode --images 6 --seed 3", "decode", "evaluate"):
+        run(command)
+    assert json.loads(Path("metrics.json").read_text())["images"] == 6
+
+
+def test_one_decoder_may_be_chosen(coded: Path, run: Run) -> None:
+    run("decode --decoder class-sum")
+    assert "max-activation" not in run("evaluate --decoder class-sum").stdout
+    assert not paths.predictions("max-activation").exists()
+
+
+def test_exemplars_join_with_new_classes_and_are_listed(coded: Path, run: Run) -> None:
+    image_folder(Path("more"), {"bee": 4, "dog": 3}, seed=5)
+    run("extract --dataset folder:more --split train --output data/additions/more.zarr")
+    comments = Path("params.yaml").read_text()
+    run("add-exemplars data/additions/more.zarr")
+    dictionary = opened(paths.DICTIONARY, "dictionary")
+    assert dictionary.shape("atoms") == (82, 108)
+    assert dictionary.provenance["classes"] == ["ant", "bee", "cat", "dog"]
+    assert dictionary.read("labels")[75:].tolist() == [1] * 4 + [3] * 3
+    assert dictionary.read("source")[75] == "data/additions/more.zarr:train/bee/0.png"
+    base = opened(paths.BASE, "base")
+    np.testing.assert_array_equal(dictionary.read("atoms")[:75], base.read("atoms"))
+    assert "data/additions/more.zarr" in Path("params.yaml").read_text()
+    assert "data/additions/more.zarr" not in comments
+    grown = dictionary.fingerprint
+    run("add-exemplars")
+    assert opened(paths.DICTIONARY, "dictionary").fingerprint == grown
+    assert "was added already" in run("add-exemplars data/additions/more.zarr", ok=False).stderr
+    for command in ("encode", "decode", "evaluate"):
+        run(command)
+
+
+def test_params_yaml_keeps_its_comments_when_a_source_is_listed(project: Path, run: Run) -> None:
+    run("extract")
+    run("build-dict --size 100")
+    image_folder(Path("more"), {"3": 2}, size=8)
+    shipped = Path("params.yaml").read_text()
+    shutil.copytree(paths.features("test"), "data/additions/extra.zarr")
+    run("add-exemplars data/additions/extra.zarr")
+    assert Path("params.yaml").read_text() == shipped.replace(
+        "additions: []", "additions:\n  - data/additions/extra.zarr"
+    )
+
+
+# What the user can mend is one line and exit code 2 (asserted by `run(..., ok=False)`), and leaves no store behind.
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("build-dict", "data/features/train.zarr"),
+        ("add-exemplars", "data/base.zarr"),
+        ("gramian", "dseld add-exemplars"),
+        ("encode", "data/dictionary.zarr"),
+        ("decode", "data/dictionary.zarr"),
+        ("evaluate", "data/dictionary.zarr"),
+    ],
+)
+def test_a_missing_input_names_the_command_that_makes_it(project: Path, run: Run, command: str, said: str) -> None:
+    assert said in run(command, ok=False).stderr
+    assert not Path("data").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("extract --dataset folder:nowhere", "no folder nowhere/train"),
+        ("extract --dataset imagenet22k", "unknown data set 'imagenet22k'"),
+        ("extract --backbone resnet9000", "no backbone 'resnet9000'"),
+        ("extract --backbone resnet18 --weights nowhere.pth", "no file nowhere.pth"),
+        ("extract --backbone squeezenet1_0 --weights random", "does not end in a linear layer"),
+        ("extract --split all", "there are train, val and test"),
+        ("extract --output x.zarr", "--output takes one split"),
+        ("build-dict --size 0", "build_dict.size should be"),
+        ("build-dict --size 76", "76 atoms asked for, but there are 75"),
+        ("build-dict --size 2", "2 atoms cannot cover 3 classes"),
+        ("encode --lambda 0", "lca.lambda should be greater than 0"),
+        ("encode --lambda -1", "lca.lambda should be greater than 0"),
+        ("encode --steps 0", "lca.steps should be greater than or equal to 1"),
+        ("encode --images 16", "the split has 15"),
+        ("encode --inhibition both", "encode.inhibition should be"),
+        ("encode --inhibition gramian", "no gramian store"),
+        ("encode --memory 1MiB", "run.memory should be"),
+        ("decode --decoder vote", "decoders.0 should be"),
+        ("add-exemplars data/nothing.zarr", "no features store at data/nothing.zarr"),
+        ("add-exemplars data/base.zarr", "holds base, but features is needed"),
+    ],
+)
+def test_a_bad_option_is_one_line(coded: Path, run: Run, command: str, said: str) -> None:
+    before = {path for path in Path("data").rglob("zarr.json") if ".partial" not in str(path)}
+    params = Path("params.yaml").read_text()
+    result = run(command, ok=False)
+    assert said in result.stderr
+    assert {path for path in Path("data").rglob("zarr.json") if ".partial" not in str(path)} == before
+    assert Path("params.yaml").read_text() == params
+
+
+def test_a_broken_image_is_named(folder: Path, run: Run) -> None:
+    (folder / "images/train/bee/3.png").write_bytes(b"no image")
+    assert "images/train/bee/3.png is not a readable image" in run("extract", ok=False).stderr
+    assert not paths.features("train").exists()
+
+
+def test_images_of_different_sizes_need_a_backbone(folder: Path, run: Run) -> None:
+    image_folder(folder / "images", {"cow": 1}, size=7)
+    assert "images differ in size (6 x 6 RGB, 7 x 7 RGB)" in run("extract", ok=False).stderr
+
+
+def test_a_test_class_that_train_lacks_is_named(folder: Path, run: Run) -> None:
+    image_folder(folder / "images", {"cow": 1}, "test")
+    assert "class cow has no folder in images/train" in run("extract", ok=False).stderr
+
+
+def test_an_empty_class_is_named(folder: Path, run: Run) -> None:
+    (folder / "images/train/empty").mkdir()
+    assert "images/train/empty holds no image" in run("extract", ok=False).stderr
+
+
+def test_a_blank_image_cannot_be_an_atom(folder: Path, run: Run) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (6, 6)).save(folder / "images/train/ant/blank.png")
+    run("extract")
+    assert "train/ant/blank.png has features that are all zero" in run("build-dict", ok=False).stderr
+
+
+def test_an_all_black_test_image_is_coded_as_silence_and_counted(folder: Path, run: Run) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (6, 6)).save(folder / "images/test/ant/blank.png")
+    for command in ("extract", "build-dict", "encode", "decode", "evaluate"):
+        run(command)
+    assert json.loads(Path("metrics.json").read_text())["decoders"]["class-sum"]["undecided"] == 1
+
+
+@pytest.mark.parametrize("inhibition", ["atoms", "gramian"])
+def test_a_diverging_recurrence_is_reported_with_a_remedy_that_holds(folder: Path, run: Run, inhibition: str) -> None:
+    """Pixels of one pattern: 200 atoms of cosine 0.99 make the Euler step unstable at tau 20."""
+    image_folder(folder / "images", {"ant": 200})
+    run("extract")
+    run("build-dict")
+    run("gramian")
+    said = run(f"encode --tau 20 --inhibition {inhibition}", ok=False).stderr
+    assert "the recurrence diverges for" in said
+    assert "test/ant/0.png" in said
+    assert not list(Path("data/codes").glob("*"))
+    remedy = said.split("raise lca.tau (")[1].split(" ")[0]
+    run(f"encode --tau {remedy} --inhibition {inhibition}")
+
+
+def test_stores_of_different_dictionaries_do_not_mix(coded: Path, run: Run) -> None:
+    run("gramian")
+    run("decode")
+    run("build-dict --size 50")
+    assert "data/gramian.zarr was not made from" in run("encode --inhibition gramian", ok=False).stderr
+    assert "data/codes/test.zarr was not made from" in run("decode", ok=False).stderr
+    assert "data/codes/test.zarr was not made from" in run("evaluate", ok=False).stderr
+    run("encode")
+    assert "data/predictions/max-activation.zarr was not made from" in run("evaluate", ok=False).stderr
+
+
+def test_features_of_another_extractor_are_refused(coded: Path, run: Run) -> None:
+    run("extract --backbone resnet18 --weights random --split test")
+    said = run("encode", ok=False).stderr
+    assert "data/features/test.zarr was extracted with backbone resnet18, data/dictionary.zarr with none" in said
+
+
+def test_features_of_another_size_are_refused(coded: Path, run: Run) -> None:
+    image_folder(Path("larger"), CLASSES, size=7)
+    image_folder(Path("larger"), CLASSES, "test", size=7)
+    run("extract --dataset folder:larger --split test")
+    assert "147 features an image" in run("encode", ok=False).stderr
+
+
+def test_atoms_that_are_not_unit_norm_are_refused(coded: Path, run: Run) -> None:
+    dictionary = opened(paths.DICTIONARY, "dictionary")
+    arrays = {name: dictionary.read(name) for name in dictionary.arrays}
+    store.write(paths.DICTIONARY, "dictionary", dictionary.provenance, {**arrays, "atoms": 2 * arrays["atoms"]})
+    assert "do not have unit L2 norm" in run("encode", ok=False).stderr
+    assert "do not have unit L2 norm" in run("gramian", ok=False).stderr
+
+
+def test_a_truncated_store_is_refused_by_every_reader(coded: Path, run: Run) -> None:
+    run("gramian")
+    run("decode")
+    chunks = {
+        "data/features/test.zarr/features/c/0/0": ["encode"],
+        "data/features/train.zarr/features/c/0/0": ["build-dict"],
+        "data/base.zarr/atoms/c/0/0": ["add-exemplars"],
+        "data/dictionary.zarr/atoms/c/0/0": ["gramian", "encode"],
+        "data/gramian.zarr/gramian/c/0/0": ["encode --inhibition gramian"],
+        "data/codes/test.zarr/values/c/0": ["decode"],
+        "data/predictions/class-sum.zarr/labels/c/0": ["evaluate"],
+    }
+    for chunk, commands in chunks.items():
+        content = Path(chunk).read_bytes()
+        Path(chunk).write_bytes(content[: len(content) // 2])
+        for command in commands:
+            assert f"{chunk.split('.zarr')[0]}.zarr is damaged" in run(command, ok=False).stderr
+        Path(chunk).write_bytes(content)
+
+
+def test_a_hand_edited_store_is_refused(coded: Path, run: Run) -> None:
+    zarr.open_group(paths.DICTIONARY, mode="r+")["labels"][0] = 2
+    assert "data/dictionary.zarr is damaged" in run("decode", ok=False).stderr
+
+
+@pytest.mark.parametrize("command", ["extract", "build-dict", "gramian", "encode", "decode"])
+def test_a_full_disk_is_one_line_and_leaves_the_old_stores_in_force(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    run("gramian")
+    run("decode")
+    before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.Array, "__setitem__", full)
+        said = run(command, ok=False).stderr
+    assert f"No space left on device, below {Path.cwd()}: make room" in said
+    assert {path: path.read_bytes() for path in before} == before
+    run(command)
+
+
+def test_a_killed_encode_goes_on_and_gives_the_same_codes(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dseld_cli.stages import encode
+
+    monkeypatch.setattr(encode, "LARGEST_BATCH", 4)
+    run("encode")
+    whole = opened(paths.codes("test"), "codes").fingerprint
+    save, calls = encode._save, []
+
+    def killed_at_the_third(*args: object) -> None:
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        save(*args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encode, "_save", killed_at_the_third)
+        with pytest.raises(AssertionError):
+            run("encode")
+    shutil.rmtree(paths.codes("test"))
+    monkeypatch.setattr(encode, "_save", lambda *args: (calls.append(args), save(*args)))
+    run("encode")
+    assert len(calls) == 3 + 2, "two batches of four were done before the kill"
+    assert opened(paths.codes("test"), "codes").fingerprint == whole
+
+
+def test_a_killed_gramian_goes_on_at_the_missing_tiles(coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ROWS", 16)  # 75 atoms: 15 tiles on and below the diagonal
+    run("build-dict")
+    run("gramian")
+    tiles = {p.relative_to(paths.GRAMIAN): p.read_bytes() for p in paths.GRAMIAN.rglob("*") if p.is_file()}
+    assert len([name for name in tiles if "/c/" in str(name)]) == 15
+    shutil.copytree(paths.GRAMIAN, "whole")
+    draft = Path(f"{paths.GRAMIAN}.partial")
+    run("build-dict --seed 1")
+    run("build-dict --seed 0")
+    paths.GRAMIAN.rename(draft)
+    _uncommit(draft)
+    kept = draft / "gramian/c/3/2"
+    touched = kept.stat().st_mtime_ns
+    for tile in ("0/0", "4/1", "4/4"):
+        (draft / "gramian/c" / tile).unlink()
+    run("gramian")
+    assert (paths.GRAMIAN / "gramian/c/3/2").stat().st_mtime_ns == touched
+    assert {p.relative_to(paths.GRAMIAN): p.read_bytes() for p in paths.GRAMIAN.rglob("*") if p.is_file()} == tiles
+
+
+def _uncommit(draft: Path) -> None:
+    """Turn a committed Gramian back into the draft that it was: a plan instead of a mark."""
+    dictionary = opened(paths.DICTIONARY, "dictionary")
+    group = zarr.open_group(draft, mode="r+")
+    m = dictionary.shape("atoms")[0]
+    plan = {
+        "kind": "gramian",
+        "provenance": store.provenance({"dictionary": dictionary}),
+        "arrays": {"gramian": {"shape": [m, m], "dtype": "float32"}},
+    }
+    group.attrs.put({"plan": plan, "done": 0})
