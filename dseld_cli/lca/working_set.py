@@ -1,0 +1,384 @@
+"""Exact K-step LCA codes at a few products with the dictionary: simulate a working set, prove the others silent.
+
+The direct recurrence (`dynamics.respond`) multiplies 2 K times with the atoms, mostly to learn that silent neurons stay
+silent. Here each image
+
+1. starts from the atoms of largest |b| as its working set W (one product, `strongest`);
+2. runs the recurrence of W alone, on G[W, W], in float64 (`kernels.simulate`);
+3. multiplies the atoms with the few directions that the path of its residual takes, and bounds what every neuron
+   outside W reaches (`certificate`, where the proof stands);
+4. is done if none reaches lambda: then the simulation is the whole network's trajectory. Else those that might
+   join W, and 2 to 4 run again; G[W, W] grows by the new rows alone.
+
+Which atoms are taken into W, and how, decides the speed and nothing else: the code rests on step 4. An image that does
+not get there (because W outgrows what pays off, or after MAX_ROUNDS) is computed by `respond`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from torch import Tensor
+
+from dseld_cli.lca import kernels
+from dseld_cli.lca.certificate import KNOTS, Certificate, Precision, certify, gamma
+from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.lca.dynamics import Dynamics, Inhibition, Response, respond, unstable
+from dseld_cli.lca.inhibition import AtomBlocks, driving_input, through_atoms
+
+Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+START = 192
+"""Atoms of largest |b| that a working set starts with."""
+
+MAX_ROUNDS = 12
+"""An image that is not proved by then is computed directly. Two rounds prove nine images of ten."""
+
+MOST_VIOLATORS = 2048
+"""At least so many of the atoms that a certificate leaves unproved are remembered, those with the largest bounds."""
+
+DIVERGED = 1e30
+"""An energy beyond this, or none at all, and float32 cannot say more about the image."""
+
+FEW_STEPS = 3
+"""Up to so many steps the direct form needs no more products than this one."""
+
+TILE = 2048
+"""Atoms screened at a time: their products with a batch stay in the processor's cache."""
+
+DIRECT_ELEMENTS = 2**25
+"""Membrane potentials that the direct form holds at a time (it keeps about eight such arrays)."""
+
+
+@dataclass
+class Report:
+    """What the codes of a batch cost.
+
+    Attributes:
+        products: (B,) full passes over the atoms that each image cost: products of all atoms with one vector.
+        proved: (B,) bool, whether the image's certificate held; all others were computed directly or are unstable.
+        unstable: (B,) bool, see `dynamics.unstable`.
+        working_set: (B,) neurons simulated at last.
+        reads: times that the atoms were read as a whole.
+        seconds: wall clock a phase.
+
+    """
+
+    products: Float64
+    proved: NDArray[np.bool_]
+    unstable: NDArray[np.bool_]
+    working_set: Int64
+    reads: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Charge the time spent inside to a phase."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Codes of B images; `energy` (B, K + 1) is E(a[k]) - E(0), as in `Response`."""
+
+    codes: SparseCodes
+    energy: Float64
+    report: Report
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One image's code (atoms rising), with neurons firing (K,) and energy (K + 1,)."""
+
+    atoms: Int64
+    values: Float32
+    firing: NDArray[np.int32]
+    energy: Float64
+
+
+@dataclass
+class Image:
+    """One image on its way: features (N,), atoms it must not use, working set W (w,), sub-Gramian G[W, W] so far."""
+
+    features: Float32
+    excluded: Int64
+    working_set: Int64
+    gram: Float32
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a working set gave: the image's code, if the certificate holds."""
+
+    outcome: Outcome
+    certificate: Certificate
+
+
+@dataclass
+class Strongest:
+    """Running selection of the highest-scoring atoms of B images, at least room / 2 of each."""
+
+    ids: Int64
+    scores: Float32
+    counts: Int64
+    floors: Float32
+
+    @classmethod
+    def empty(cls, batch: int, keep: int, floor: float) -> Strongest:
+        """Nothing selected yet; scores up to `floor` never will be."""
+        room = (batch, 2 * keep)
+        return cls(
+            np.zeros(room, np.int64),
+            np.zeros(room, np.float32),
+            np.zeros(batch, np.int64),
+            np.full(batch, floor, np.float32),
+        )
+
+    def best(self, i: int, most: int) -> Int64:
+        """Up to `most` atoms of image i, highest scores first."""
+        count = self.counts[i]
+        return self.ids[i, :count][np.argsort(-self.scores[i, :count], kind="stable")[:most]]
+
+
+class Rows:
+    """The atoms that any working set of the batch holds: ids rising, rows (U, N)."""
+
+    def __init__(self, n_features: int) -> None:
+        self.ids = np.zeros(0, np.int64)
+        self.rows = np.zeros((0, n_features), np.float32)
+
+    def add(self, wanted: Int64, atoms: AtomBlocks) -> bool:
+        """Fetch what is not here yet, in one reading of the atoms; whether that was needed."""
+        new = np.setdiff1d(wanted, self.ids)
+        if len(new) == 0:
+            return False
+        ids = np.union1d(self.ids, new)
+        rows = np.empty((len(ids), self.rows.shape[1]), np.float32)
+        rows[np.searchsorted(ids, self.ids)] = self.rows
+        for block_rows, block in atoms():
+            here = new[np.searchsorted(new, block_rows.start) : np.searchsorted(new, block_rows.stop)]
+            if len(here):
+                rows[np.searchsorted(ids, here)] = block[torch.from_numpy(here - block_rows.start)].cpu().numpy()
+        self.ids, self.rows = ids, rows
+        return True
+
+    def __getitem__(self, atoms: Int64) -> Float32:
+        return self.rows[np.searchsorted(self.ids, atoms)]
+
+
+def encode(
+    features: Tensor,
+    atoms: AtomBlocks,
+    n_atoms: int,
+    dynamics: Dynamics,
+    *,
+    excluded: list[Int64] | None = None,
+) -> Coded:
+    """Code images S (B, N) over unit-norm atoms (n_atoms, N); `excluded[i]` are atoms that image i must not use."""
+    batch = len(features)
+    barred = [np.unique(out) for out in excluded or [np.zeros(0, np.int64)] * batch]
+    report = Report(np.zeros(batch), np.zeros(batch, bool), np.zeros(batch, bool), np.zeros(batch, np.int64))
+    outcomes: dict[int, Outcome] = {}
+    if dynamics.steps > FEW_STEPS and batch:
+        outcomes = prove(features, atoms, n_atoms, dynamics, barred, report)
+    report.proved[list(outcomes)] = True
+    rest = [i for i in range(batch) if i not in outcomes]
+    with report.phase("direct"):
+        outcomes |= compute_directly(features, atoms, n_atoms, dynamics, barred, rest)
+    report.products[rest] += 2 * dynamics.steps - 1
+    energy = np.stack([outcomes[i].energy for i in range(batch)]) if batch else np.zeros((0, dynamics.steps + 1))
+    report.unstable[:] = unstable(torch.from_numpy(energy)).numpy()
+    return Coded(assemble([outcomes[i] for i in range(batch)], dynamics.steps), energy, report)
+
+
+def prove(
+    features: Tensor, atoms: AtomBlocks, n_atoms: int, dynamics: Dynamics, excluded: list[Int64], report: Report
+) -> dict[int, Outcome]:
+    """Code all images that can be proved, by image."""
+    with report.phase("driving input"):
+        start, precision = strongest(features, atoms, dynamics.lambda_, excluded)
+    report.products += 1
+    report.reads += 1
+    images = {
+        i: Image(s, out, start.best(i, START), np.zeros((0, 0), np.float32))
+        for i, (s, out) in enumerate(zip(features.cpu().numpy(), excluded, strict=True))
+    }
+    rows, proved = Rows(features.shape[1]), {}
+    for _ in range(MAX_ROUNDS):
+        with report.phase("gather atoms"):
+            report.reads += rows.add(np.concatenate([image.working_set for image in images.values()]), atoms)
+        with report.phase("simulate"):
+            trials = try_out(images, rows, dynamics, precision)
+        with report.phase("screen"):
+            violators, found = screen(images, trials, atoms, precision)
+        report.reads += 1
+        for row, (i, trial) in enumerate(trials.items()):
+            report.products[i] += len(trial.certificate.references)
+            report.working_set[i] = len(images[i].working_set)
+            if found[row] == 0:
+                proved[i] = trial.outcome
+            else:
+                admit(images[i], violators, row)
+        images = {i: images[i] for i in trials if i not in proved and pays_off(images[i], n_atoms, dynamics)}
+        if not images:
+            break
+    return proved
+
+
+def admit(image: Image, violators: Strongest, row: int) -> None:
+    """Let the strongest violators into the working set, which at most doubles."""
+    most = max(len(image.working_set), START)
+    image.working_set = np.concatenate([image.working_set, violators.best(row, most)])
+
+
+def pays_off(image: Image, n_atoms: int, dynamics: Dynamics) -> bool:
+    """Whether a working set of w neurons costs less than the direct form: w^2 / 2 products of atoms against 2 K M."""
+    w = len(image.working_set)
+    return w * w < 4 * dynamics.steps * n_atoms and 2 * w < max(n_atoms, 2 * START)
+
+
+def tiles(atoms: AtomBlocks) -> Iterator[tuple[int, Tensor]]:
+    """All atoms in order, TILE at a time: (first, atoms (rows, N))."""
+    for rows, block in atoms():
+        for start in range(0, len(block), TILE):
+            yield rows.start + start, block[start : start + TILE]
+
+
+def screening_dtype(device: torch.device) -> torch.dtype:
+    """Type for products that are only a first look: bfloat16 where the processor multiplies it natively."""
+    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def strongest(
+    features: Tensor, atoms: AtomBlocks, lambda_: float, excluded: list[Int64]
+) -> tuple[Strongest, Precision]:
+    """Atoms of largest |b| for every image, rounding included, and what rounding the atoms costs."""
+    dtype = screening_dtype(features.device)
+    selection = Strongest.empty(len(features), START, 0.5 * lambda_)
+    skip_indptr, skip = ragged(excluded)
+    s, norm, rounding = features.to(dtype), 0.0, 0.0
+    for first, block in tiles(atoms):
+        rounded = block.to(dtype)
+        norm = max(norm, float(torch.linalg.vector_norm(block, dim=1).max()))
+        rounding = max(rounding, float(torch.linalg.vector_norm(block - rounded, dim=1).max()))
+        products = (s @ rounded.T).float().numpy()
+        kernels.collect_strongest(products, first, skip_indptr, skip, selection.ids, selection.scores,
+                                  selection.counts, selection.floors)  # fmt: skip
+    return selection, Precision(dtype, 1.001 * norm, 1.001 * rounding)
+
+
+def try_out(images: dict[int, Image], rows: Rows, dynamics: Dynamics, precision: Precision) -> dict[int, Trial]:
+    """Simulate the working sets, one image a core: linear algebra of this size gains nothing from several."""
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        trials = pool.map(lambda image: simulate(image, rows, dynamics, precision), images.values())
+        return {i: trial for i, trial in zip(images, trials, strict=True) if trial is not None}
+
+
+def simulate(image: Image, rows: Rows, dynamics: Dynamics, precision: Precision) -> Trial | None:
+    """Run the recurrence of the image's working set and write down the certificate; None if it diverged."""
+    atoms = rows[image.working_set]  # (w, N)
+    image.gram = grown_gram(image.gram, atoms)
+    b = (atoms @ image.features).astype(np.float64)
+    norm_s = float(np.linalg.norm(image.features.astype(np.float64)))
+    rounding = 2 * gamma(atoms.shape[1]) * precision.norm**2
+    a, firing, energy, means, leak, gap = kernels.simulate(
+        image.gram, b, norm_s, rounding, dynamics.lambda_, dynamics.tau, dynamics.steps, KNOTS
+    )
+    if not (np.abs(energy) < DIVERGED).all():
+        return None
+    fires = np.flatnonzero(a)
+    fires = fires[np.argsort(image.working_set[fires])]
+    outcome = Outcome(image.working_set[fires], a[fires].astype(np.float32), firing, energy)
+    return Trial(outcome, certify(image.features, atoms, means, leak, gap, dynamics.lambda_, precision))
+
+
+def grown_gram(gram: Float32, atoms: Float32) -> Float32:
+    """G[W, W] (w, w) of atoms (w, N), whose first rows and columns are known from when W was smaller."""
+    old, w = len(gram), len(atoms)
+    if old == 0:
+        return atoms @ atoms.T
+    grown = np.empty((w, w), np.float32)
+    grown[:old, :old] = gram
+    grown[old:] = atoms[old:] @ atoms.T
+    grown[:old, old:] = grown[old:, :old].T
+    return grown
+
+
+def screen(
+    images: dict[int, Image], trials: dict[int, Trial], atoms: AtomBlocks, precision: Precision
+) -> tuple[Strongest, Int64]:
+    """Put every trial's certificate to every atom: the atoms it does not prove silent, and how many they are (B,)."""
+    violators, found = Strongest.empty(len(trials), MOST_VIOLATORS, -np.inf), np.zeros(len(trials), np.int64)
+    if not trials:
+        return violators, found
+    certificates = [trial.certificate for trial in trials.values()]
+    references = torch.cat([c.references for c in certificates])  # (R, N)
+    indptr = np.cumsum([0] + [len(c.references) for c in certificates])
+    weights, relative, room, knots, exact_room = (
+        np.stack([getattr(c, name) for c in certificates])
+        for name in ("weights", "relative", "room", "knots", "exact_room")
+    )
+    skip_indptr, skip = ragged([np.union1d(images[i].working_set, images[i].excluded) for i in trials])
+    for first, block in tiles(atoms):
+        products = (references @ block.to(precision.dtype).T).float().numpy()
+        kernels.collect_violators(
+            products, block.numpy(), first, indptr, weights, relative, room, knots, exact_room, skip_indptr, skip,
+            violators.ids, violators.scores, violators.counts, violators.floors, found,
+        )  # fmt: skip
+    return violators, found
+
+
+def ragged(parts: list[Int64]) -> tuple[Int64, Int64]:
+    """Rows of different length as (indptr, values)."""
+    indptr = np.cumsum([0] + [len(part) for part in parts])
+    return indptr, np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
+
+
+def compute_directly(
+    features: Tensor, atoms: AtomBlocks, n_atoms: int, dynamics: Dynamics, excluded: list[Int64], images: list[int]
+) -> dict[int, Outcome]:
+    """Code some images by the recurrence of all neurons, by image."""
+    outcomes: dict[int, Outcome] = {}
+    at_once = max(1, DIRECT_ELEMENTS // n_atoms)
+    for start in range(0, len(images), at_once):
+        part = images[start : start + at_once]
+        b = driving_input(features[part], atoms, n_atoms)
+        barred = torch.zeros(b.shape, dtype=torch.bool, device=b.device)
+        for row, i in enumerate(part):
+            barred[row, torch.from_numpy(excluded[i])] = True
+        lateral = silencing(through_atoms(atoms, features.shape[1]), barred)
+        outcomes |= zip(part, outcomes_of(respond(b.masked_fill_(barred, 0), lateral, dynamics)), strict=True)
+    return outcomes
+
+
+def silencing(inhibition: Inhibition, barred: Tensor) -> Inhibition:
+    """Inhibition under which the neurons `barred` (B, M), which have no driving input, stay at rest."""
+    return lambda a: inhibition(a).masked_fill_(barred, 0)
+
+
+def outcomes_of(response: Response) -> Iterator[Outcome]:
+    """Take the images of a dense response apart."""
+    for code, firing, energy in zip(response.code.cpu(), response.firing.cpu(), response.energy.cpu(), strict=True):
+        atoms = code.nonzero()[:, 0]
+        yield Outcome(atoms.numpy(), code[atoms].numpy(), firing.numpy(), energy.double().numpy())
+
+
+def assemble(outcomes: list[Outcome], steps: int) -> SparseCodes:
+    """Sparse codes of consecutive images."""
+    indptr, indices = ragged([outcome.atoms for outcome in outcomes])
+    values = np.concatenate([np.zeros(0, np.float32), *(outcome.values for outcome in outcomes)])
+    firing = np.stack([outcome.firing for outcome in outcomes]) if outcomes else np.zeros((0, steps), np.int32)
+    return SparseCodes(indptr, indices.astype(np.int32), values, firing)
