@@ -224,6 +224,32 @@ def dot(x: Float32, y: Float32) -> float:
     return float(total)
 
 
+@njit(cache=True, nogil=True, fastmath=FAST)
+def exact_excess(
+    products: Float32,
+    atom: Float32,
+    weights: Float32,
+    relative: Float32,
+    room: Float32,
+    knots: Float32,
+    exact_room: Float32,
+) -> float:
+    """How far one atom's bound exceeds what is allowed, multiplying it with those knots that screening leaves open."""
+    largest = np.float32(0)
+    for j in range(len(products)):
+        largest = max(largest, abs(products[j]))
+    worst = -np.inf
+    for c in range(len(knots)):
+        estimate = np.float32(0)
+        for j in range(len(products)):
+            estimate += weights[c, j] * products[j]
+        if abs(estimate) + relative[c] * largest - room[c] < 0:
+            continue
+        over = abs(dot(atom, knots[c])) - exact_room[c]
+        worst = over if not over <= worst else worst
+    return worst
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def collect_violators(
     products: Float32,
@@ -256,10 +282,9 @@ def collect_violators(
         for row in range(len(block)):
             if excess[row] < 0 or contains(skip, skip_indptr[i], skip_indptr[i + 1], first + row):
                 continue
-            worst = -np.inf
-            for c in range(knots.shape[1]):
-                over = abs(dot(block[row], knots[i, c])) - exact_room[i, c]
-                worst = over if not over <= worst else worst
+            worst = exact_excess(
+                products[start:stop, row], block[row], weights[i], relative[i], room[i], knots[i], exact_room[i]
+            )
             if worst < 0:
                 continue
             found[i] += 1
