@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dseld_cli.lca import certificate, kernels, working_set
+from dseld_cli.lca import certificate, kernels, screening, working_set
 from dseld_cli.lca.certificate import Precision, certify
 from dseld_cli.lca.dynamics import Dynamics, unstable
 from dseld_cli.lca.working_set import encode
@@ -64,12 +64,14 @@ def assert_same(coded, S, Phi, dynamics, excluded=None):
 
 @pytest.mark.parametrize("positive", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_code_is_the_direct_recurrence_s_and_every_image_is_proved(positive, dtype):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_code_is_the_direct_recurrence_s_and_every_image_is_proved(positive, dtype, compiled):
     S, Phi = clustered(positive=positive)
     dynamics = Dynamics(2.0, 100.0, 100)
     with (
         mock.patch.object(working_set, "START", 20),
-        mock.patch.object(working_set, "screening_dtype", lambda _: dtype),
+        mock.patch.object(screening, "screening_dtype", lambda _: dtype),
+        mock.patch.object(screening, "compiled", lambda _: compiled),
     ):
         coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics)
     assert coded.report.proved.all()
@@ -79,7 +81,7 @@ def test_code_is_the_direct_recurrence_s_and_every_image_is_proved(positive, dty
 
 @st.composite
 def problems(draw):
-    """Draw (S, Phi, dynamics, excluded, start): few atoms, many of them alike, and every odd image there is."""
+    """Draw (S, Phi, dynamics, excluded, start, compiled): few atoms, many of them alike, and odd images."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     M, N, B = draw(st.integers(1, 90)), draw(st.integers(2, 20)), draw(st.integers(1, 4))
     mean = draw(st.sampled_from([0.0, 0.5, 2.0]))
@@ -101,14 +103,17 @@ def problems(draw):
     excluded = None
     if draw(st.booleans()):
         excluded = [rng.choice(M, size=rng.integers(0, min(M, 5) + 1), replace=False) for _ in range(B)]
-    return S.astype(np.float32), Phi, dynamics, excluded, draw(st.sampled_from([1, 5, 192]))
+    return S.astype(np.float32), Phi, dynamics, excluded, draw(st.sampled_from([1, 5, 192])), draw(st.booleans())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problems())
 def test_any_dictionary_any_image_any_parameters(problem):
-    S, Phi, dynamics, excluded, start = problem
-    with mock.patch.object(working_set, "START", start):
+    S, Phi, dynamics, excluded, start, compiled = problem
+    with (
+        mock.patch.object(working_set, "START", start),
+        mock.patch.object(screening, "compiled", lambda _: compiled),
+    ):
         coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics, excluded=excluded)
     assert_same(coded, S, Phi, dynamics, excluded)
 
