@@ -48,7 +48,7 @@ KNOTS = 16
 """Points that stand for the whole path. Sixteen leave a gap of some hundredths of lambda at K = 100."""
 
 MAX_REFERENCES = 6
-RESIDUAL = 0.1
+RESIDUAL = 0.13
 """References are added until what they leave of every knot is this share of lambda, or there are MAX_REFERENCES."""
 
 COMPARISON = 1e-6

@@ -99,7 +99,7 @@ def tiles(atoms: AtomBlocks) -> Iterator[tuple[int, Tensor]]:
 
 def screening_dtype(device: torch.device) -> torch.dtype:
     """Type for products that are only a first look: bfloat16 where the processor multiplies it natively."""
-    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    native = device.type == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
     return torch.bfloat16 if native else torch.float32
 
 
