@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 BLOCK = 8192
 GRAMIAN_TILE = 2048
+ATOMS_PER_CLASS = 200
 GRAMIAN_STEPS = 3
 LASSO_ATOMS = 5000
 LASSO_IMAGES = 8
@@ -120,16 +121,21 @@ def problem(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
             torch.from_numpy(np.load(path)["features"]) for path in (options.features_train, options.features_test)
         )
     else:
-        train, test = synthetic(options.atoms, options.features), 20 * synthetic(options.images, options.features, 1)
+        classes = classes_of(options.atoms)
+        train = synthetic(options.atoms, options.features, classes, 2)
+        test = 20 * synthetic(options.images, options.features, classes, 1)
     return test[: options.images].contiguous(), torch.nn.functional.normalize(train[: options.atoms], dim=1)
 
 
-def synthetic(n: int, n_features: int, seed: int = 0) -> Tensor:
-    """Draw unit vectors (n, N) of 100 classes, positive and correlated as pooled CNN features are."""
-    centres = torch.randn((101, n_features), generator=torch.Generator().manual_seed(0))
-    generator = torch.Generator().manual_seed(seed + 1)
-    labels = torch.randint(100, (n,), generator=generator)
-    rows = torch.randn((n, n_features), generator=generator).add_(centres[labels]).add_(centres[100], alpha=0.5)
+def synthetic(n: int, n_features: int, n_classes: int, seed: int) -> Tensor:
+    """Draw unit vectors (n, N) around the centres of classes, positive and correlated as pooled CNN features are.
+
+    Many alike would fire together and make the recurrence unstable: take a class for every ATOMS_PER_CLASS atoms.
+    """
+    centres = torch.randn((n_classes + 1, n_features), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(n_classes, (n,), generator=generator)
+    rows = torch.randn((n, n_features), generator=generator).add_(centres[labels]).add_(centres[-1], alpha=0.5)
     return torch.nn.functional.normalize(rows.relu_(), dim=1)
 
 
@@ -138,8 +144,13 @@ def write_synthetic(path: Path, n_atoms: int, n_features: int, n_images: int) ->
     if not path.exists() or path.stat().st_size != 4 * n_atoms * n_features:
         with path.open("wb") as file:
             for start in range(0, n_atoms, BLOCK):
-                synthetic(min(BLOCK, n_atoms - start), n_features, start + 2).numpy().tofile(file)
-    return 20 * synthetic(n_images, n_features, 1)
+                block = synthetic(min(BLOCK, n_atoms - start), n_features, classes_of(n_atoms), start + 2)
+                block.numpy().tofile(file)
+    return 20 * synthetic(n_images, n_features, classes_of(n_atoms), 1)
+
+
+def classes_of(n_atoms: int) -> int:
+    return max(10, n_atoms // ATOMS_PER_CLASS)
 
 
 def blocks_of(atoms: Tensor) -> AtomBlocks:

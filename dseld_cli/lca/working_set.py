@@ -27,7 +27,7 @@ Choices:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,7 +68,11 @@ FEW_STEPS = 3
 """Up to so many steps the direct form needs no more products than this one."""
 
 TYPICAL = 512
-"""Neurons of a working set to provide for: CIFAR-10 features need 380 on average, MNIST pixels 200."""
+"""Neurons of a working set to provide for, on average: CIFAR-10 features need 380, MNIST pixels 200. Where a batch
+needs more, its images are put off and coded in batches of half the size."""
+
+LARGEST = 8192
+"""No working set grows beyond this: its sub-Gramian alone takes 256 MiB."""
 
 DIRECT_ELEMENTS = 2**24
 """Membrane potentials that the direct form holds at a time (it keeps about eight such arrays)."""
@@ -179,8 +183,13 @@ def encode(
     barred = [np.unique(out) for out in excluded or [np.zeros(0, np.int64)] * batch]
     report = Report(np.zeros(batch), np.zeros(batch, bool), np.zeros(batch, bool), np.zeros(batch, np.int64))
     outcomes: dict[int, Outcome] = {}
-    if dynamics.steps > FEW_STEPS and batch:
-        outcomes = prove(features, atoms, n_atoms, dynamics, barred, report)
+    parts = [list(range(batch))] if dynamics.steps > FEW_STEPS and batch else []
+    while parts:
+        part = parts.pop()
+        proved, later = prove(features, part, atoms, n_atoms, dynamics, barred, report)
+        outcomes |= proved
+        half = (len(part) + 1) // 2
+        parts += [later[start : start + half] for start in range(0, len(later), half)]
     rest = [i for i in range(batch) if i not in outcomes]
     with report.phase("direct"):
         outcomes |= compute_directly(features, atoms, n_atoms, dynamics, barred, rest)
@@ -196,22 +205,24 @@ def memory_needed(batch: int, n_atoms: int, n_features: int, steps: int) -> int:
     image = TYPICAL**2 + KNOTS * n_features + 6 * MOST_VIOLATORS + 8 * TILE + 4 * steps
     task = torch.get_num_threads() * 2 * TYPICAL * n_features
     direct = 8 * min(DIRECT_ELEMENTS, batch * n_atoms)
-    return 4 * (rows + batch * image + task + direct + 4 * TILE * n_features)
+    return 4 * (rows + batch * image + LARGEST**2 + task + direct + 4 * TILE * n_features)
 
 
 def prove(
-    features: Tensor, atoms: AtomBlocks, n_atoms: int, dynamics: Dynamics, excluded: list[Int64], report: Report
-) -> dict[int, Outcome]:
-    """Code the images that can be proved, and those found unstable, by image."""
+    features: Tensor, part: list[int], atoms: AtomBlocks, n_atoms: int, dynamics: Dynamics, excluded: list[Int64],
+    report: Report,
+) -> tuple[dict[int, Outcome], list[int]]:  # fmt: skip
+    """Code images `part` as far as they can be proved or found unstable, by image; and which images are put off."""
     with report.phase("driving input"):
-        floor, skipped = 0.5 * dynamics.lambda_, Skipped.of(excluded)
-        start, precision, passes = strongest(features, atoms, START, floor, skipped)
-    report.products += passes
+        floor, skipped = 0.5 * dynamics.lambda_, Skipped.of([excluded[i] for i in part])
+        start, precision, passes = strongest(features[part], atoms, START, floor, skipped)
+    report.products[part] += passes
     report.reads += 1
     images = {
-        i: Image(s, out, start.best(i, START), np.zeros((0, 0), np.float32))
-        for i, (s, out) in enumerate(zip(features.cpu().numpy(), excluded, strict=True))
+        i: Image(features[i].cpu().numpy(), excluded[i], start.best(row, START), np.zeros((0, 0), np.float32))
+        for row, i in enumerate(part)
     }
+    later: list[int] = []
     rows = Rows(features.shape[1])
     outcomes: dict[int, Outcome] = {}
     for margin in [MARGIN] + [0.0] * (MAX_ROUNDS - 1):
@@ -236,9 +247,18 @@ def prove(
             else:
                 admit(images[i], violators, row)
         images = {i: images[i] for i in images if i not in outcomes and pays_off(images[i], n_atoms, dynamics)}
+        while len(images) > 1 and crowded(images.values(), len(features)):
+            later.append(max(images, key=lambda i: len(images[i].working_set)))
+            del images[later[-1]]
         if not images:
             break
-    return outcomes
+    return outcomes, later
+
+
+def crowded(images: Iterable[Image], batch: int) -> bool:
+    """Whether these images' working sets, or sub-Gramians, take more memory than `memory_needed` said of the batch."""
+    sizes = np.array([len(image.working_set) for image in images])
+    return bool(sizes.sum() > batch * TYPICAL or (sizes**2).sum() > batch * TYPICAL**2 + LARGEST**2)
 
 
 def admit(image: Image, violators: Strongest, row: int) -> None:
@@ -249,7 +269,7 @@ def admit(image: Image, violators: Strongest, row: int) -> None:
 def pays_off(image: Image, n_atoms: int, dynamics: Dynamics) -> bool:
     """Whether a working set of w neurons costs less than the direct form: w^2 / 2 products of atoms against 2 K M."""
     w = len(image.working_set)
-    return w * w < 4 * dynamics.steps * n_atoms and 2 * w < max(n_atoms, 2 * START)
+    return w <= LARGEST and w * w < 4 * dynamics.steps * n_atoms and 2 * w < max(n_atoms, 2 * START)
 
 
 def try_out(

@@ -129,6 +129,16 @@ def test_ten_thousand_steps_need_no_more_products_than_a_hundred():
     assert_same(coded, S, Phi, dynamics)
 
 
+def test_images_whose_working_sets_do_not_fit_together_are_coded_in_smaller_batches():
+    S, Phi = clustered()
+    dynamics = Dynamics(2.0, 100.0, 100)
+    with mock.patch.multiple(working_set, START=20, MOST_VIOLATORS=60, TYPICAL=20, LARGEST=200):
+        coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics)
+    assert coded.report.proved.all()
+    assert coded.report.products.max() > 8
+    assert_same(coded, S, Phi, dynamics)
+
+
 def test_an_image_s_code_does_not_depend_on_its_batch():
     S, Phi = clustered()
     dynamics = Dynamics(2.0, 100.0, 100)
