@@ -6,7 +6,8 @@
     python benchmarks/encode.py --on-disk /somewhere/large --atoms 1000000 --images 100
 
 The direct recurrence is timed on fewer images, half of them before and half after the working set's, and compared by
-cost an image. Give it many: a batch of 32 costs more than twice as much an image as one of 256. Absolute times on a shared machine mean little; the ratio of one run does.
+cost an image. Give it many: a batch of 32 costs more than twice as much an image as one of 256. Absolute times on
+a shared machine mean little; the ratio of one run does.
 
 What did not pay (CIFAR-10 through EfficientNet-Lite0, 50,000 atoms, two AVX512-BF16 cores):
 
