@@ -282,7 +282,10 @@ def test_stores_of_different_dictionaries_do_not_mix(coded: Path, run: Run) -> N
 def test_features_of_another_extractor_are_refused(coded: Path, run: Run) -> None:
     run("extract --backbone resnet18 --weights random --split test")
     said = run("encode", ok=False).stderr
-    assert "data/features/test.zarr was extracted with backbone resnet18@IMAGENET1K_V1, data/dictionary.zarr with none" in said
+    assert (
+        "data/features/test.zarr was extracted with backbone resnet18@IMAGENET1K_V1, data/dictionary.zarr with none"
+        in said
+    )
 
 
 def test_features_of_another_size_are_refused(coded: Path, run: Run) -> None:
