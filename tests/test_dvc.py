@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 PROJECT = ["params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"]
 PROJECT += ["data/.gitignore", "data/additions/.gitkeep"]
-STAGES = ["extract", "build-dict", "add-exemplars", "gramian", "encode"]
+STAGES = ["extract@train", "extract@test", "build-dict", "add-exemplars", "gramian", "encode"]
 STAGES += ["decode@max-activation", "decode@class-sum", "evaluate"]
 
 
