@@ -16,11 +16,11 @@ from dseld_cli.budget import arrays_within
 from dseld_cli.console import say, track, warn
 from dseld_cli.dictionary import require_same_extractor, require_unit_norm
 from dseld_cli.errors import UserError
+from dseld_cli.gramian import require_of, tiles
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics, Inhibition, respond, unstable
 from dseld_cli.lca.inhibition import AtomBlocks, driving_input, through_atoms, through_gramian
 from dseld_cli.params import Params
-from dseld_cli.stages.gramian import tiles
 
 LARGEST_BATCH = 512
 """Images a batch when the Gramian is not streamed: larger ones are no faster."""
@@ -42,7 +42,7 @@ def run(params: Params, split: str = "test") -> None:
     gramian = None
     if params.encode.inhibition == "gramian":
         gramian = store.open_store(paths.GRAMIAN, "gramian")
-        store.require_input(gramian, "dictionary", dictionary)
+        require_of(gramian, dictionary)
         inputs["gramian"] = gramian
     rows = draw(features.shape("features")[0], params.encode.images, params.encode.seed)
     n_atoms, n_features = dictionary.shape("atoms")
