@@ -172,10 +172,11 @@ def unchanged_blocks(old: store.Store, wanted: Composition) -> list[int]:
     common = _common(old.provenance["segments"], [segment.described() for segment in wanted.segments])
 
     def same(part: slice) -> bool:
+        was = slice(part.start, part.start + store.ROWS)  # not cut off where the new dictionary ends
         images = now.images[part]
         return bool(
-            np.array_equal(images, then.images[part])
-            and np.array_equal(now.gap[part], then.gap[part])
+            np.array_equal(images, then.images[was])
+            and np.array_equal(now.gap[part], then.gap[was])
             and images.max() < common
         )
 

@@ -31,24 +31,29 @@ def run(names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = F
     with store.locked(paths.DICTIONARY):
         params, dictionary = parameters.load(), store.open_store(paths.DICTIONARY, "dictionary")
         known = [str(name) for name in dictionary.read("source")]
-        additions = [name for name in names if listed(name) in params.additions]
-        images = [name for name in names if name not in additions] + [_at(known, place) for place in places]
-        _require_known(images, known)
-        left = [name for name in params.additions if name not in map(listed, additions)]
-        removals = [*params.removals, *dict.fromkeys(name for name in images if name not in params.removals)]
-        changes = {"additions": left, "removals": removals, "compact": compact or params.compact}
+        if places and (compact or params.compact):
+            raise UserError("--index: places change when gaps are closed; name the images instead")
+        additions = [listed(name) for name in names if listed(name) in params.additions]
+        images = [name for name in names if listed(name) not in additions]
+        images += [_at(known, place) for place in places]
+        new = [name for name in dict.fromkeys(images) if name not in (REMOVED, *params.removals)]
+        _require_known(new, known)
+        changes = {
+            "additions": [name for name in params.additions if name not in additions],
+            "removals": [*params.removals, *new],
+            "compact": compact or params.compact,
+        }
         wanted = compose(params.model_copy(update=changes), base)
-        _warn_of_empty_classes(wanted)
+        _require_exemplars(wanted)
         parameters.edit(changes)
         update(wanted)
-    say("to erase what was removed from the cache and the remote, too: see Removing in README.md")
+    say("the cache and the remote still have what was removed: see Removing in README.md")
 
 
 def _at(known: list[str], place: int) -> str:
+    """Name of the image at a place; REMOVED if it was removed already."""
     if not 0 <= place < len(known):
         raise UserError(f"--index {place}: the dictionary has places 0 to {len(known) - 1}")
-    if known[place] == REMOVED:
-        raise UserError(f"--index {place}: that exemplar was removed already")
     return known[place]
 
 
@@ -57,14 +62,15 @@ def _require_known(images: Sequence[str], known: list[str]) -> None:
     if missing := [name for name in images if name not in have]:
         raise UserError(
             f"{missing[0]} is neither an image in {paths.DICTIONARY} nor an addition: images are named as in its "
-            "source, such as " + next((name for name in known if name != REMOVED), "none")
+            f"source, such as {next(name for name in known if name != REMOVED)}"
         )
 
 
-def _warn_of_empty_classes(wanted: Composition) -> None:
+def _require_exemplars(wanted: Composition) -> None:
+    """Refuse a dictionary without any exemplar, and warn of classes without one."""
     layout = wanted.layout
     left = np.bincount(wanted.labels[layout.images[~layout.gap]], minlength=len(wanted.classes))
     if not left.any():
-        raise UserError("that would remove every exemplar")
+        raise UserError("that would leave no exemplar at all: nothing removed")
     for c in np.flatnonzero(left == 0):
         warn(f"class {wanted.classes[c]} has no exemplar left")
