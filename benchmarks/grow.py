@@ -51,12 +51,9 @@ def listed(additions: list[str]) -> None:
 def compare(old_rows: int, grown: Path) -> None:
     """Compare the grown stores, moved to `grown`, with those in force, which were made from scratch."""
     ours, theirs = store.open_store(grown / "gramian.zarr", "gramian"), store.open_store(paths.GRAMIAN, "gramian")
-    new = store.open_store(grown / "dictionary.zarr", "dictionary")
-    print(
-        "dictionary's fingerprint as from scratch:",
-        new.fingerprint == store.open_store(paths.DICTIONARY, "dictionary").fingerprint,
-    )
-    old, recent, same = 0.0, 0.0, True
+    marks = [store.open_store(p, "dictionary").fingerprint for p in (grown / "dictionary.zarr", paths.DICTIONARY)]
+    print("dictionary's fingerprint as from scratch:", marks[0] == marks[1])
+    old, recent = 0.0, 0.0
     for i, j in (map(int, key.split("/")) for key in ours.arrays["gramian"]["sha256"]):
         a, b = ours.chunk("gramian", (i, j)), theirs.chunk("gramian", (i, j))
         part = max(0, min(len(a), old_rows - i * store.ROWS))
