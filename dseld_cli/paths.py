@@ -8,6 +8,8 @@ BASE = DATA / "base.zarr"
 DICTIONARY = DATA / "dictionary.zarr"
 """The dictionary in force: the base and every addition."""
 GRAMIAN = DATA / "gramian.zarr"
+ADDED = DATA / "features" / "added"
+"""Features of image folders that joined the dictionary."""
 METRICS = Path("metrics.json")
 PER_CLASS = DATA / "per_class.csv"
 PLOTS = DATA / "plots"
