@@ -500,10 +500,10 @@ def remove_exemplars(
 
 def _follow(params: Any) -> None:
     """Let the Gramian, if there is one, follow a dictionary that was changed by hand; in dvc.yaml it is a stage."""
-    from dseld_cli import paths
+    from dseld_cli import paths, store
     from dseld_cli.stages import gramian
 
-    if paths.GRAMIAN.exists():
+    if store.present(paths.GRAMIAN):
         gramian.run(params)
 
 

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import itertools
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,7 +30,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
-from dseld_cli import __version__
+from dseld_cli import __version__, chunks
 from dseld_cli.errors import UserError
 
 FORMAT = 2
@@ -51,8 +49,7 @@ MENDED = ("dictionary", "gramian")
 
 Provenance = Mapping[str, Any]
 Array = NDArray[Any]
-Key = tuple[int, ...]
-"""Where a chunk is in its array's grid of chunks."""
+Key = chunks.Key
 
 
 @dataclass(frozen=True)
@@ -144,10 +141,10 @@ class Draft:
 
     def _take_over(self, name: str, key: Key) -> None:
         assert self.old is not None
-        target = _chunk_file(self.partial, name, key)
+        target = chunks.file_of(self.partial, name, key)
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            _link(_chunk_file(self.old.path, name, key), target)
+            chunks.link(chunks.file_of(self.old.path, name, key), target)
             self._note(name, key, self.old.digest(name, key))
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
@@ -157,13 +154,13 @@ class Draft:
 
     def put(self, name: str, content: Array) -> None:
         """Add an array that is in memory, chunked by rows."""
-        self.specs[name] = Spec.rows(_dtype(content), *content.shape)
+        self.specs[name] = Spec.rows(chunks.dtype_name(content), *content.shape)
         self._create(name, self.specs[name])[...] = content
 
     def write(self, name: str, key: Key, content: Array) -> None:
         """Write one chunk, which is finished then."""
-        self[name][_region(key, self.specs[name].chunks, self.specs[name].shape)] = content
-        self._note(name, key, digest(content))
+        self[name][chunks.region(key, self.specs[name].chunks, self.specs[name].shape)] = content
+        self._note(name, key, chunks.digest(content))
 
     def finished(self, name: str, key: Key) -> bool:
         """Whether a chunk need not be written any more."""
@@ -195,7 +192,8 @@ class Draft:
         """Write the mark and put the store in force in place of an older one."""
         described = _described(self.specs)
         for name in self.specs:
-            described[name]["sha256"] = {_text(key): sha256 for key, sha256 in sorted(self._digests(name).items())}
+            digests = sorted(self._digests(name).items())
+            described[name]["sha256"] = {chunks.text(key): sha256 for key, sha256 in digests}
         mark: dict[str, Any] = {
             "format": FORMAT,
             "kind": self.kind,
@@ -216,8 +214,8 @@ class Draft:
         """SHA-256 of each chunk: as noted or, of an array that was written past `write`, as it reads now."""
         spec = self.specs[name]
         return self.digests.get(name) or {
-            key: digest(np.asarray(self[name][_region(key, spec.chunks, spec.shape)]))
-            for key in _grid(spec.shape, spec.chunks)
+            key: chunks.digest(np.asarray(self[name][chunks.region(key, spec.chunks, spec.shape)]))
+            for key in chunks.grid(spec.shape, spec.chunks)
         }
 
 
@@ -243,7 +241,7 @@ class Store:
 
     def digest(self, name: str, key: Key) -> str:
         """SHA-256 of a chunk as it was committed."""
-        return str(self.arrays[name]["sha256"][_text(key)])
+        return str(self.arrays[name]["sha256"][chunks.text(key)])
 
     def read(self, name: str) -> Array:
         """Read an array whole, verified.
@@ -273,14 +271,14 @@ class Store:
         shape, sides = self.shape(name), self.chunks(name)
         whole = (slice(None),) * (len(shape) - len(index))
         wanted = [range(n)[part] for n, part in zip(shape, (*index, *whole), strict=True)]
-        keys = list(_keys(wanted, sides))
-        if len(keys) == 1 and _ranges(keys[0], sides, shape) == wanted:
+        keys = list(chunks.keys_of(wanted, sides))
+        if len(keys) == 1 and chunks.ranges(keys[0], sides, shape) == wanted:
             return self.chunk(name, keys[0])
-        found = np.empty([len(part) for part in wanted], _numpy_dtype(self.arrays[name]["dtype"]))
+        found = np.empty([len(part) for part in wanted], chunks.numpy_dtype(self.arrays[name]["dtype"]))
         for key in keys:
-            there = _ranges(key, sides, shape)
+            there = chunks.ranges(key, sides, shape)
             both = [range(max(w.start, t.start), min(w.stop, t.stop)) for w, t in zip(wanted, there, strict=True)]
-            found[_within(wanted, both)] = self.chunk(name, key)[_within(there, both)]
+            found[chunks.within(wanted, both)] = self.chunk(name, key)[chunks.within(there, both)]
         return found
 
     def take(self, name: str, rows: NDArray[np.int64]) -> Array:
@@ -290,7 +288,7 @@ class Store:
             UserError: if a chunk is not what was committed.
 
         """
-        found = np.empty((len(rows), *self.shape(name)[1:]), _numpy_dtype(self.arrays[name]["dtype"]))
+        found = np.empty((len(rows), *self.shape(name)[1:]), chunks.numpy_dtype(self.arrays[name]["dtype"]))
         side = self.chunks(name)[0]
         for k in np.unique(rows // side):
             here = rows // side == k
@@ -306,18 +304,18 @@ class Store:
 
         """
         try:
-            content = np.asarray(self._array(name)[_region(key, self.chunks(name), self.shape(name))])
+            content = np.asarray(self._array(name)[chunks.region(key, self.chunks(name), self.shape(name))])
         except (ValueError, OSError, RuntimeError) as error:
             raise self._damaged_chunk(name, key, f"cannot be read ({' '.join(str(error).split())})") from error
         if (name, key) not in self.verified:
-            if digest(content) != self.digest(name, key):
+            if chunks.digest(content) != self.digest(name, key):
                 raise self._damaged_chunk(name, key, "is missing or not what was committed")
             self.verified.add((name, key))
         return content
 
     def all_chunks(self) -> list[tuple[str, Key]]:
         """Name every chunk: (array, key)."""
-        return [(name, _key(text)) for name, array in self.arrays.items() for text in array["sha256"]]
+        return [(name, chunks.key_of(text)) for name, array in self.arrays.items() for text in array["sha256"]]
 
     def intact(self, name: str, key: Key) -> bool:
         """Whether a chunk is what was committed."""
@@ -333,7 +331,7 @@ class Store:
         return array
 
     def _damaged_chunk(self, name: str, key: Key, what: str) -> UserError:
-        place = f"tile (row {key[0]}, column {key[1]})" if self.kind == "gramian" else f"chunk {_text(key)}"
+        place = f"tile (row {key[0]}, column {key[1]})" if self.kind == "gramian" else f"chunk {chunks.text(key)}"
         with suppress(UserError):
             if open_store(self.path, self.kind).fingerprint != self.fingerprint:
                 return UserError(f"{self.path} was replaced while this command read it: run it again")
@@ -373,6 +371,13 @@ def previous(path: Path, kind: str) -> Store | None:
     return None
 
 
+def present(path: Path) -> bool:
+    """Whether there is something at `path`, even if a kill came between the two renames of a commit."""
+    if not path.exists():
+        _put_in_force(path)
+    return path.exists()
+
+
 def open_store(path: Path, kind: str) -> Store:
     """Open a committed store for reading.
 
@@ -381,9 +386,7 @@ def open_store(path: Path, kind: str) -> Store:
 
     """
     command = MADE_BY[kind]
-    if not path.exists():
-        _put_in_force(path)  # a kill may have come between the two renames of a commit
-    if not path.exists():
+    if not present(path):
         raise UserError(f"no {kind} store at {path}: run `{command}` first")
     try:
         group = zarr.open_group(path, mode="r", zarr_format=3)
@@ -441,73 +444,6 @@ def blocks(n: int, size: int | None = None) -> Iterator[slice]:
     """Cut range(n) into consecutive slices of `size` (a chunk's rows), the last one ragged."""
     size = size or ROWS
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def digest(content: Array) -> str:
-    """SHA-256 of an array's type, shape and values."""
-    found = hashlib.sha256(f"{_dtype(content)}{content.shape}".encode())
-    found.update(_bytes(content))
-    return found.hexdigest()
-
-
-def _bytes(rows: Array) -> bytes | memoryview:
-    if _dtype(rows) == "str":
-        return "".join(f"{text}\0" for text in rows).encode()
-    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
-
-
-def _dtype(array: Any) -> str:
-    return "str" if array.dtype.kind in "TUO" else str(np.dtype(array.dtype))
-
-
-def _numpy_dtype(dtype: str) -> Any:
-    return np.dtypes.StringDType() if dtype == "str" else np.dtype(dtype)
-
-
-def _keys(wanted: list[range], sides: tuple[int, ...]) -> Iterator[Key]:
-    """Chunks that hold some of the wanted ranges."""
-    spans = (range(w.start // side, -(-w.stop // side)) if w else () for w, side in zip(wanted, sides, strict=True))
-    return itertools.product(*spans)
-
-
-def _grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[Key]:
-    return _keys([range(n) for n in shape], chunks)
-
-
-def _ranges(key: Key, chunks: tuple[int, ...], shape: tuple[int, ...]) -> list[range]:
-    """Rows, columns, ... of a chunk, cut off where the array ends."""
-    return [range(k * side, min((k + 1) * side, n)) for k, side, n in zip(key, chunks, shape, strict=True)]
-
-
-def _region(key: Key, chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    return tuple(slice(part.start, part.stop) for part in _ranges(key, chunks, shape))
-
-
-def _within(whole: list[range], parts: list[range]) -> tuple[slice, ...]:
-    """Where parts lie, counted from the start of the whole."""
-    return tuple(slice(p.start - w.start, p.stop - w.start) for w, p in zip(whole, parts, strict=True))
-
-
-def _text(key: Key) -> str:
-    return "/".join(map(str, key))
-
-
-def _key(text: str) -> Key:
-    return tuple(map(int, text.split("/")))
-
-
-def _chunk_file(store: Path, name: str, key: Key) -> Path:
-    return store / name / "c" / _text(key)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; where a file system has no hard links, copy it."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _beside(path: Path, ending: str) -> Path:

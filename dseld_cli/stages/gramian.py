@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dseld_cli import paths, store
+from dseld_cli import chunks, paths, store
 from dseld_cli.budget import arrays_within
 from dseld_cli.console import say, track
 from dseld_cli.dictionary import require_unit_norm
@@ -77,7 +77,7 @@ class Reuse:
         last, known = divmod(m, store.ROWS)
         if known and m < dictionary.shape("atoms")[0]:
             begins = dictionary.rows("atoms", slice(m - known, m))
-            if store.digest(begins) == then[f"{last}/0"]:
+            if chunks.digest(begins) == then[f"{last}/0"]:
                 return cls(old, same, last, known)
         return cls(old, same, -1, 0)
 
