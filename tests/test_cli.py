@@ -9,7 +9,8 @@ import pytest
 import dseld_cli
 from tests.conftest import Run
 
-COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars", "classify"]
+COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars"]
+COMMANDS += ["remove-exemplars", "classify"]
 
 
 def test_help_shows_every_command_and_an_example(run: Run) -> None:

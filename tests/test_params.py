@@ -52,6 +52,9 @@ def test_every_key_has_a_comment_above_it() -> None:
         ({"run__memory": "much"}, "run.memory should be a size of at least 1.5GiB"),
         ({"run__device": "tpu"}, "run.device should be 'cpu' or 'cuda'; got 'tpu'"),
         ({"additions": "june"}, "additions should be a valid list; got 'june'"),
+        ({"removals": "june"}, "removals should be a valid list; got 'june'"),
+        ({"compact": 1}, "compact should be a valid boolean; got 1"),
+        ({"gramian__dtype": "float64"}, "gramian.dtype should be 'float32' or 'float16'; got 'float64'"),
         ({"lca": 3}, "lca should be a valid dictionary"),
     ],
 )
