@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
 
 from dseld_cli import __version__
 from dseld_cli.errors import UserError
-from dseld_cli.params import load
+from dseld_cli.params import Decoder, TrainedDecoder, load
 
 
 class Commands(TyperGroup):
@@ -47,6 +47,7 @@ app = typer.Typer(
 
 PIPELINE = "The pipeline, in order (dvc repro runs what is out of date)"
 GROW = "Growing a dictionary"
+COMPARE = "Trained decoders and baselines"
 
 Split = Annotated[str, typer.Option(help="Which split: train or test.", metavar="SPLIT", show_default=True)]
 Memory = Annotated[
@@ -58,7 +59,8 @@ Decoders = Annotated[
     typer.Option(
         "--decoder",
         metavar="NAME",
-        help="max-activation or class-sum; may be given again. Default: all of params.yaml, decoders.",
+        help="max-activation, class-sum, minimum-residual, balanced-class-sum or shallow-nn; may be given again. "
+        "Default: all of params.yaml, decoders.",
     ),
 ]
 
@@ -213,7 +215,9 @@ def encode(
     images: Annotated[
         str | None,
         typer.Option(
-            metavar="N", help="How many images, drawn at random, or all. Default: params.yaml, encode.images."
+            metavar="N",
+            help="How many images, drawn at random, or all. Default: params.yaml, encode.images (split train: "
+            "train_decoder.images).",
         ),
     ] = None,
     seed: Annotated[
@@ -229,18 +233,23 @@ def encode(
     from there, data/gramian.zarr; writes data/codes/<split>.zarr. A killed run
     goes on at the batch it was in.
 
+    Codes of the train split are for training a decoder: an image's own atom,
+    and exact copies of it, cannot fire (params.yaml, train_decoder.codes).
+
     [dim]Example:[/dim]  dseld encode --lambda 2 --images 500
+    [dim]Example:[/dim]  dseld encode --split train && dseld train-decoder
     """
     from dseld_cli.stages import encode as stage
 
+    section = "train_decoder" if split == "train" else "encode"
     params = _params(
         {
             "lca.lambda": lambda_,
             "lca.tau": tau,
             "lca.steps": steps,
             "encode.inhibition": inhibition,
-            "encode.images": _count(images),
-            "encode.seed": seed,
+            f"{section}.images": _count(images),
+            f"{section}.seed": seed,
             "run.memory": memory,
             "run.device": device,
         }
@@ -253,29 +262,83 @@ def decode(decoder: Decoders = None, split: Split = "test") -> None:
     """Read a class off each code.
 
     Reads data/codes/<split>.zarr and the atoms' classes; writes
-    data/predictions/<decoder>.zarr. max-activation takes the class of the
-    strongest neuron (paper, Eq. 9), class-sum the class whose neurons sum
-    highest (Eq. 10).
+    data/predictions/<decoder>.zarr, with scores that sum to one.
+
+    max-activation takes the class of the strongest neuron (paper, Eq. 9),
+    class-sum the class whose neurons sum highest (Eq. 10), balanced-class-sum
+    allows for classes with unequal numbers of exemplars, minimum-residual takes
+    the class that alone explains most of the image (SRC, Wright 2009), and
+    shallow-nn is a network that dseld train-decoder trained before.
 
     [dim]Example:[/dim]  dseld decode --decoder class-sum
     """
     from dseld_cli.stages import decode as stage
 
-    stage.run(_decoders(decoder), split=split)
+    stage.run(load(), _chosen(decoder), split)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def evaluate(decoder: Decoders = None, split: Split = "test") -> None:
     """Compare predictions with labels: a table here, metrics.json, and plots for `dvc plots show`.
 
-    Reads data/predictions/<decoder>.zarr and what they were made from; writes
-    metrics.json and data/plots/.
+    Reads data/predictions/<decoder>.zarr, data/baselines/<name>.zarr and what
+    they were made from; writes metrics.json, data/per_class.csv,
+    data/confusion.csv and data/plots/. Trained decoders and baselines that
+    params.yaml lists are evaluated where they were run.
 
     [dim]Example:[/dim]  dseld evaluate --decoder class-sum
     """
     from dseld_cli.stages import evaluate as stage
 
-    stage.run(_decoders(decoder), split=split)
+    stage.run(load(), _chosen(decoder), split)
+
+
+@app.command(rich_help_panel=COMPARE)
+def train_decoder(
+    seed: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Seeds the training. Default: params.yaml, train_decoder.seed.")
+    ] = None,
+) -> None:
+    """Train a shallow network on codes of training images.
+
+    Reads data/codes/train.zarr, where no image is coded with its own atom;
+    writes data/decoders/shallow-nn.zarr. One linear layer that starts as
+    class-sum, and stops when images held out gain no more. Then decode with
+    --decoder shallow-nn. Which images it learns from is in params.yaml,
+    train_decoder.
+
+    [dim]Example:[/dim]  dseld encode --split train && dseld train-decoder
+    """
+    from dseld_cli.stages import train_decoder as stage
+
+    stage.run(load({"train_decoder.seed": seed}))
+
+
+@app.command(rich_help_panel=COMPARE)
+def baselines(
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="nearest-class-mean, cosine-knn or logistic-regression; may be given again. Default: all of "
+            "params.yaml, baselines.names.",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Neighbours in cosine-knn. Default: params.yaml, baselines.neighbours."),
+    ] = None,
+) -> None:
+    """Classify the test images from the same features and exemplars without coding, for comparison.
+
+    Reads data/features/test.zarr and data/dictionary.zarr; writes
+    data/baselines/<name>.zarr, which dseld evaluate shows below the decoders.
+
+    [dim]Example:[/dim]  dseld baselines --baseline cosine-knn --neighbours 5
+    """
+    from dseld_cli.stages import baselines as stage
+
+    stage.run(load({"baselines.names": baseline, "baselines.neighbours": neighbours}))
 
 
 @app.command(rich_help_panel=GROW)
@@ -302,8 +365,11 @@ def _params(overrides: dict[str, object]) -> Any:
     return load(overrides)
 
 
-def _decoders(names: list[str] | None) -> Any:
-    return load({"decoders": names})
+def _chosen(decoders: list[str] | None) -> list[str] | None:
+    known = (*get_args(Decoder), *get_args(TrainedDecoder))
+    if unknown := set(decoders or ()) - set(known):
+        raise UserError(f"--decoder {min(unknown)}: there are {', '.join(known)}")
+    return decoders
 
 
 def _count(value: str | None) -> int | str | None:

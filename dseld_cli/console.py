@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 T = TypeVar("T")
+WIDE = 500
+"""Columns of a page that nobody looks at: a table that is piped is never cut."""
 
 
 def say(line: str) -> None:
@@ -25,8 +27,8 @@ def warn(line: str) -> None:
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table: first column left-aligned, figures right; without lines or colours when piped."""
-    console = Console()
-    plain = not console.is_terminal
+    plain = not Console().is_terminal
+    console = Console(width=WIDE if plain else None)
     grid = Table(title=title, title_justify="left", box=None if plain else box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
         grid.add_column(column, justify="right" if i else "left", no_wrap=True)

@@ -15,7 +15,6 @@ from dseld_cli.errors import UserError
 PATH = Path("params.yaml")
 GIB = 2**30
 MINIMUM_MEMORY = 3 * GIB // 2
-DECODERS = ("max-activation", "class-sum")
 
 
 def parse_count(value: object) -> object:
@@ -47,7 +46,9 @@ def parse_memory(value: object) -> int:
 Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
 Memory = Annotated[int, BeforeValidator(parse_memory)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Decoder = Literal["max-activation", "class-sum"]
+Decoder = Literal["max-activation", "class-sum", "balanced-class-sum", "minimum-residual"]
+TrainedDecoder = Literal["shallow-nn"]
+Baseline = Literal["nearest-class-mean", "cosine-knn", "logistic-regression"]
 
 
 class Section(BaseModel):
@@ -94,6 +95,21 @@ class Encode(Section):
     seed: Seed
 
 
+class TrainDecoder(Section):
+    """Which training images are coded to train a decoder on."""
+
+    codes: Literal["leave-one-out", "outside"]
+    images: Count
+    seed: Seed
+
+
+class Baselines(Section):
+    """Classifiers of the same features and exemplars, without coding."""
+
+    names: list[Baseline]
+    neighbours: Annotated[int, Field(ge=1)]
+
+
 class Run(Section):
     """What a command may use."""
 
@@ -111,6 +127,9 @@ class Params(Section):
     lca: Lca
     encode: Encode
     decoders: Annotated[list[Decoder], Field(min_length=1)]
+    trained_decoders: list[TrainedDecoder]
+    train_decoder: TrainDecoder
+    baselines: Baselines
     run: Run
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,23 @@ def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], path: Path) 
     axes.set(ylabel="top-1 accuracy (%)", ylim=(0, 100))
     axes.set_title("Accuracy by class", loc="left")
     figure.legend(loc="outside upper right", ncols=len(accuracy))
+    _save(figure, path)
+
+
+def confusion_matrices(confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str], path: Path) -> None:
+    """One panel a decoder: share of a true class's images (row) by predicted class, undecided last, (C, C + 1)."""
+    named = len(classes) <= MOST_NAMED
+    side = min(8.0, 3.2 + 0.2 * len(classes)) if named else 5.0
+    figure = Figure(figsize=(0.8 + side * len(confusion), side + 0.4), layout="constrained")
+    panels = figure.subplots(1, len(confusion), squeeze=False)[0]
+    for axes, (decoder, counts) in zip(panels, confusion.items(), strict=True):
+        share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        image = axes.imshow(share, vmin=0, vmax=100, cmap="Blues")
+        axes.set_title(decoder)
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.set_xticks(range(len(classes) + 1) if named else [], [*classes, "?"] if named else [], rotation=90)
+        axes.set_yticks(range(len(classes)) if named else [], classes if named else [])
+    figure.colorbar(image, ax=figure.axes, label="images of the true class (%)")
     _save(figure, path)
 
 

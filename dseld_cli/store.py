@@ -36,6 +36,8 @@ MADE_BY = {
     "gramian": "dseld gramian",
     "codes": "dseld encode",
     "predictions": "dseld decode",
+    "network": "dseld train-decoder",
+    "baseline": "dseld baselines",
 }
 
 Provenance = Mapping[str, Any]

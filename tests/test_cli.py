@@ -10,6 +10,7 @@ import dseld_cli
 from tests.conftest import Run
 
 COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars"]
+COMMANDS += ["train-decoder", "baselines"]
 
 
 def test_help_shows_every_command_and_an_example(run: Run) -> None:

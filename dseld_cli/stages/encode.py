@@ -19,6 +19,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics, Inhibition, respond, unstable
 from dseld_cli.lca.inhibition import AtomBlocks, driving_input, through_atoms, through_gramian
+from dseld_cli.leave_one_out import candidates, own_atoms, silence
 from dseld_cli.params import Params
 from dseld_cli.stages.gramian import tiles
 
@@ -44,14 +45,13 @@ def run(params: Params, split: str = "test") -> None:
         gramian = store.open_store(paths.GRAMIAN, "gramian")
         store.require_input(gramian, "dictionary", dictionary)
         inputs["gramian"] = gramian
-    rows = draw(features.shape("features")[0], params.encode.images, params.encode.seed)
+    rows, own = images_to_code(params, split, features, dictionary)
     n_atoms, n_features = dictionary.shape("atoms")
     batch = batch_size(params, len(rows), n_atoms, n_features)
     dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
     facts: dict[str, object] = {
         "split": split,
-        "images": params.encode.images,
-        "seed": params.encode.seed,
+        **(params.train_decoder if split == "train" else params.encode).model_dump(exclude={"inhibition"}),
         "batch": batch,
     }
     facts |= {"lambda": dynamics.lambda_, "tau": dynamics.tau, "steps": dynamics.steps, "atoms": n_atoms}
@@ -62,10 +62,23 @@ def run(params: Params, split: str = "test") -> None:
     inhibition = through_atoms(atoms, n_features) if gramian is None else _gramian_inhibition(gramian, device)
     wanted = features.read("features")[rows]
     source = features.read("source")[rows]
-    _encode(draft, wanted, source, batch, atoms, n_atoms, inhibition, dynamics, device)
+    _encode(draft, wanted, source, own, batch, atoms, n_atoms, inhibition, dynamics, device)
     codes = _finish(draft, rows)
     share = 100 * codes.indptr[-1] / (len(codes) * n_atoms)
     say(f"{paths.codes(split)}: {len(codes)} images over {n_atoms} atoms, {share:.2f} % of the neurons in a code")
+
+
+def images_to_code(
+    params: Params, split: str, features: store.Store, dictionary: store.Store
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]] | None]:
+    """Rows of the images to code; for the train split, on whose codes decoders are trained, their own atoms as well."""
+    n = features.shape("features")[0]
+    if split != "train":
+        return draw(n, params.encode.images, params.encode.seed), None
+    own = own_atoms(features, dictionary)
+    among = candidates(own, params.train_decoder.codes)
+    rows = among[draw(len(among), params.train_decoder.images, params.train_decoder.seed)]
+    return rows, [own[row] for row in rows]
 
 
 def draw(n_images: int, wanted: int | str, seed: int) -> NDArray[np.int64]:
@@ -78,7 +91,7 @@ def draw(n_images: int, wanted: int | str, seed: int) -> NDArray[np.int64]:
     if wanted == "all":
         return np.arange(n_images)
     if int(wanted) > n_images:
-        raise UserError(f"encode.images: {wanted} images asked for, but the split has {n_images}")
+        raise UserError(f"{wanted} images asked for, but the split has {n_images} to code")
     return np.sort(np.random.default_rng(seed).permutation(n_images)[: int(wanted)])
 
 
@@ -132,6 +145,7 @@ def _encode(
     draft: store.Draft,
     features: store.Array,
     source: store.Array,
+    own: list[NDArray[np.int64]] | None,
     batch: int,
     atoms: AtomBlocks,
     n_atoms: int,
@@ -146,7 +160,7 @@ def _encode(
         b = driving_input(torch.from_numpy(features[part]).to(device), atoms, n_atoms)
         if part.start == 0:
             _report_threshold(b, dynamics.lambda_)
-        response = respond(b, inhibition, dynamics)
+        response = respond(b, silence(b, inhibition, own[part]) if own else inhibition, dynamics)
         if bool((bad := unstable(response.energy)).any()):
             draft.discard()
             raise _diverged(bad.cpu().numpy(), source[part], b, inhibition, dynamics)
