@@ -1,22 +1,25 @@
-"""What turns images into features: nothing (pixels), or a torchvision classifier cut at its penultimate layer."""
+"""What turns images into features: nothing (pixels), or a pretrained network cut at its penultimate layer.
+
+In two steps, so that worker processes can take the first: `prepare` one image, then the `features` of a batch.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
+from torch import Tensor
 
 from dseld_cli.errors import UserError
+from dseld_cli.networks import Network, network
 
-RANDOM_SEED = 0
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -24,124 +27,116 @@ class Backbone:
     """A feature extractor.
 
     Attributes:
-        features: images (B) to features (B, N) float32.
-        identity: what must be equal for two sets of features to be comparable: name, weights, their hash, transform.
+        prepare: an image to the array that a batch is made of; picklable.
+        features: prepared images (B) to features (B, N) float32.
+        identity: what must be equal for two sets of features to be comparable: name, weights' hash, transform, ...
 
     """
 
-    features: Callable[[Sequence[Image.Image]], NDArray[np.float32]]
+    prepare: Callable[[Image.Image], NDArray[Any]]
+    features: Callable[[Sequence[NDArray[Any]]], NDArray[np.float32]]
     identity: dict[str, str]
 
 
-def backbone(name: str, weights: str, device: str) -> Backbone:
-    """Return the backbone that params.yaml's extract.backbone and extract.weights name.
+def backbone(
+    name: str, weights: str, device: str, image_size: int | str = "default", precision: str = "float32"
+) -> Backbone:
+    """Return the backbone that params.yaml's extract.backbone and its other settings name.
 
     Raises:
         UserError: if there is no such backbone, it has no penultimate layer, or its weights are not to be had.
 
     """
     if name == "none":
-        return Backbone(_pixels, {"backbone": "none", "weights": "none", "transform": "pixels / 255"})
-    return _torchvision(name, weights, torch.device(device))
+        return Backbone(_pixels, _flat, {"backbone": "none", "weights": "none", "transform": "pixels / 255"})
+    found = network(name, weights, None if image_size == "default" else int(image_size))
+    return Backbone(Prepare(found.crop), _forward(found, device, precision), _identity(found, weights, precision))
 
 
-def _pixels(batch: Sequence[Image.Image]) -> NDArray[np.float32]:
-    """Pixels scaled to [0, 1], row by row: (H * W,) for grey images, (H * W * 3,) for others."""
-    grey = ("L", "F", "1")
-    flat = [np.asarray(im if im.mode in grey else im.convert("RGB"), np.float32).ravel() / 255 for im in batch]
-    if len({len(row) for row in flat}) > 1:
-        raise UserError(f"images differ in size ({_sizes(batch)}): pixels need one size; use a backbone instead")
-    return np.stack(flat)
-
-
-def _sizes(batch: Sequence[Image.Image]) -> str:
-    found = sorted({f"{im.width} x {im.height} {im.mode}" for im in batch})
-    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-
-
-def _torchvision(name: str, weights: str, device: torch.device) -> Backbone:
-    from torchvision import models
-
-    if name not in models.list_models(module=models):
-        raise UserError(f"extract.backbone: no backbone {name!r}; none, or a torchvision classifier such as resnet152")
-    published = models.get_model_weights(name).DEFAULT
-    network = _weighted(name, weights, published)
-    digest = _hash(network.state_dict())
-    network = penultimate(network, name).eval().to(device)
-    transform = published.transforms()
-
-    @torch.inference_mode()
-    def features(batch: Sequence[Image.Image]) -> NDArray[np.float32]:
-        pixels = torch.stack([transform(image.convert("RGB")) for image in batch])
-        found: NDArray[np.float32] = network(pixels.to(device)).flatten(1).cpu().numpy()
-        return found
-
-    kind = str(published) if weights == "default" else "random" if weights == "random" else Path(weights).name
-    return Backbone(
-        features,
-        {"backbone": name, "weights": kind, "weights_sha256": digest, "transform": " ".join(repr(transform).split())},
-    )
-
-
-def _weighted(name: str, weights: str, published: Any) -> nn.Module:
-    from torchvision import models
-
-    torch.manual_seed(RANDOM_SEED)
-    if weights == "random":
-        return _module(models.get_model(name, weights=None))
-    if weights == "default":
-        try:
-            return _module(models.get_model(name, weights=published))
-        except (OSError, RuntimeError) as error:
-            raise UserError(
-                f"cannot download {published.url} into TORCH_HOME ({' '.join(str(error).split())}): fetch it where "
-                "there is a network, and pass --weights PATH"
-            ) from None
-    # These two scale their own input when they have published weights, which a local file holds.
-    scaled = {"transform_input": True} if name in ("inception_v3", "googlenet") else {}
-    network = _module(models.get_model(name, weights=None, **scaled))
-    return _load(network, Path(weights).expanduser(), name)
-
-
-def _module(model: Any) -> nn.Module:
-    assert isinstance(model, nn.Module)
-    return model
-
-
-def _load(network: nn.Module, path: Path, name: str) -> nn.Module:
-    if not path.is_file():
-        raise UserError(f"extract.weights: no file {path}; default, random, or the path of a state dict for {name}")
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # unpickling and load_state_dict raise many kinds
-        raise UserError(f"extract.weights: {path} does not fit {name}: {' '.join(str(error).split())[:300]}") from None
-    return network
-
-
-def penultimate(network: nn.Module, name: str) -> nn.Module:
-    """Cut a classifier so that it returns its penultimate layer's activations, pooled to (B, N).
-
-    One rule for every architecture: `avgpool`, if there is one, pools to one pixel, and the last child is cut at its
-    first Linear layer.
+def restored(identity: Mapping[str, str], weights: str, device: str) -> Backbone:
+    """Return the backbone of an identity; `weights` ("default" or a file) says where trained ones come from.
 
     Raises:
-        UserError: if the last child has no Linear layer.
+        UserError: if it cannot be had, or is no longer the same.
 
     """
-    if hasattr(network, "avgpool"):
-        network.avgpool = nn.AdaptiveAvgPool2d(1)
-    last, head = list(network.named_children())[-1]
-    layers = list(head.children()) if isinstance(head, nn.Sequential) else [head]
-    linear = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear)), None)
-    if linear is None:
-        raise UserError(f"extract.backbone: {name} does not end in a linear layer, so it has no penultimate one")
-    setattr(network, last, nn.Sequential(*layers[:linear]))
-    return network
+    if identity["weights"] == GIVEN:
+        raise UserError(
+            f"the dictionary's features were brought along, extracted by {identity['backbone']}: dseld cannot extract "
+            "those of new images; use a dictionary from `dseld extract --dataset`"
+        )
+    if identity["weights"] == "random" or weights == "random":
+        weights = "random" if identity["weights"] == "random" else "default"
+    size, precision = identity.get("image_size", "default"), identity.get("precision", "float32")
+    found = backbone(identity["backbone"], weights, device, size, precision)
+    for key, value in identity.items():
+        if found.identity.get(key) != value:
+            raise UserError(
+                f"the dictionary's features have {key} {value}, this {identity['backbone']} has "
+                f"{found.identity.get(key)}: pass the weights that they were extracted with, --weights FILE"
+            )
+    return found
 
 
-def _hash(state: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key, value in state.items():
-        digest.update(key.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+@dataclass(frozen=True)
+class Prepare:
+    """Image of any mode to (3, S, S) uint8."""
+
+    crop: Callable[..., Any]
+
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Crop it."""
+        return np.asarray(self.crop(image.convert("RGB")))
+
+
+def _identity(found: Network, weights: str, precision: str) -> dict[str, str]:
+    scaling = f"(x / 255 - {_rounded(found.mean)}) / {_rounded(found.std)}"
+    return {
+        "backbone": found.name,
+        "weights": "random" if weights == "random" else "trained",
+        "weights_sha256": found.sha256,
+        "image_size": str(found.size),
+        "transform": f"{found.cropped}; {scaling}",
+        "precision": precision,
+    }
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, 6) for value in values]
+
+
+def _forward(found: Network, device: str, precision: str) -> Callable[[Sequence[NDArray[Any]]], NDArray[np.float32]]:
+    dtype = PRECISIONS[precision]
+    module = found.module.to(device, dtype).to(memory_format=torch.channels_last)
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (found.mean, found.std))
+
+    @torch.inference_mode()
+    def features(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        pixels = torch.from_numpy(np.stack(batch)).to(device)  # (B, 3, S, S) uint8
+        found = module(scaled(pixels, mean, std).to(dtype, memory_format=torch.channels_last)).flatten(1)
+        array: NDArray[np.float32] = found.float().cpu().numpy()
+        return array
+
+    return features
+
+
+def scaled(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return (pixels / 255 - mean) / std of images (B, 3, S, S) uint8, as float32."""
+    return pixels.float().div_(255).sub_(mean).div_(std)
+
+
+def _pixels(image: Image.Image) -> NDArray[Any]:
+    return np.asarray(image)
+
+
+def _flat(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """Pixels scaled to [0, 1], row by row: (H * W,) for grey images, (H * W * 3,) for others."""
+    if len({image.shape for image in batch}) > 1:
+        raise UserError(f"images differ in size ({_sizes(batch)}): pixels need one size; use a backbone instead")
+    return np.stack([image.astype(np.float32).ravel() / 255 for image in batch])
+
+
+def _sizes(batch: Sequence[NDArray[Any]]) -> str:
+    kinds = {2: "grey", 3: "RGB"}
+    found = sorted({f"{image.shape[1]} x {image.shape[0]} {kinds[image.ndim]}" for image in batch})
+    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

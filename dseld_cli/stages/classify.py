@@ -1,0 +1,174 @@
+"""`dseld classify`: images through the whole chain with the dictionary in force, and the exemplars that decided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dseld_cli import folders, paths, store
+from dseld_cli.backbones import Backbone, restored
+from dseld_cli.budget import arrays_within
+from dseld_cli.console import say, table, track, warn
+from dseld_cli.decoders import DECODERS, UNDECIDED, predict
+from dseld_cli.dictionary import require_unit_norm
+from dseld_cli.errors import UserError
+from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.lca.dynamics import Dynamics, respond, unstable
+from dseld_cli.lca.inhibition import driving_input, through_atoms
+from dseld_cli.params import Params
+from dseld_cli.pictures import open_image
+
+BATCH = 32
+DENSE_ARRAYS = 6
+"""(B, M) float32 arrays alive at once in a step of the recurrence, temporaries included."""
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """An atom that spoke for the class: where it came from, its activation, and the share of the score it makes."""
+
+    source: str
+    activation: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an image is, with what score, and because of which exemplars; no class if no neuron spoke."""
+
+    image: str
+    label: str | None
+    score: float
+    exemplars: list[Exemplar]
+
+
+def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
+    """Classify image files and folders of them, and print the verdicts.
+
+    Raises:
+        UserError: if there is no dictionary, its backbone is not to be had, or a broken image is not to be skipped.
+
+    """
+    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    files = [file for path in images for file in folders.files_of(path)]
+    extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
+    atoms = load_atoms(dictionary, params.run.memory, params.run.device)
+    found = list(_verdicts(params, dictionary, files, extractor, atoms))
+    if as_json:
+        print(json.dumps([_plain(verdict) for verdict in found], indent=2, ensure_ascii=False))
+    else:
+        show(found)
+
+
+def load_atoms(dictionary: store.Store, memory: int, device: str) -> torch.Tensor:
+    """Atoms (M, N), in memory.
+
+    Raises:
+        UserError: if the budget does not hold them.
+
+    """
+    m, n = dictionary.shape("atoms")
+    arrays_within(memory, 4 * m * (2 * n + BATCH * DENSE_ARRAYS), f"a dictionary of {m} atoms of {n} features")
+    atoms = dictionary.read("atoms")
+    require_unit_norm(atoms, dictionary)
+    return torch.from_numpy(atoms).to(device)
+
+
+def encode(features: NDArray[np.float32], atoms: torch.Tensor, dynamics: Dynamics) -> tuple[SparseCodes, store.Array]:
+    """Codes of features (B, N) over atoms (M, N), and which images' recurrences diverged, (B,)."""
+    m, n = atoms.shape
+
+    def blocks() -> list[tuple[slice, torch.Tensor]]:
+        return [(slice(0, m), atoms)]
+
+    b = driving_input(torch.from_numpy(features).to(atoms.device), blocks, m)
+    response = respond(b, through_atoms(blocks, n), dynamics)
+    return SparseCodes.from_response(response), unstable(response.energy).cpu().numpy()
+
+
+def _verdicts(
+    params: Params, dictionary: store.Store, files: list[Path], extractor: Backbone, atoms: torch.Tensor
+) -> Iterator[Verdict]:
+    labels, source = dictionary.read("labels"), dictionary.read("source")
+    classes = dictionary.provenance["classes"]
+    dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
+    for part in track(list(store.blocks(len(files), BATCH)), -(-len(files) // BATCH), "classifying batches"):
+        readable, arrays = _prepared(files[part], extractor, params.extract.broken == "skip")
+        if not arrays:
+            continue
+        features = extractor.features(arrays)
+        _require_fits(features, dictionary, readable[0])
+        codes, diverged = encode(features, atoms, dynamics)
+        if diverged.any():
+            raise UserError(
+                f"the recurrence diverges for {readable[int(diverged.argmax())]} at lca.lambda {dynamics.lambda_:g}, "
+                f"lca.tau {dynamics.tau:g}: raise lca.tau or lca.lambda"
+            )
+        scores = DECODERS[params.classify.decoder](codes, labels, len(classes))
+        for i, label in enumerate(predict(scores)):
+            row = slice(codes.indptr[i], codes.indptr[i + 1])
+            name, score = (None, 0.0) if label == UNDECIDED else (classes[label], float(scores[i, label]))
+            speakers = explain(
+                codes.indices[row], codes.values[row], labels, int(label), score, params.classify.exemplars
+            )
+            decided = [Exemplar(str(source[atom]), value, share) for atom, value, share in speakers]
+            yield Verdict(str(readable[i]), name, score, decided)
+
+
+def explain(
+    atoms: NDArray[np.int32],
+    values: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    label: int,
+    score: float,
+    most: int,
+) -> list[tuple[int, float, float]]:
+    """Atoms of the class that speak for it, loudest first: (atom, activation, activation / score)."""
+    mine = (labels[atoms] == label) & (values > 0)
+    order = np.argsort(-values[mine], kind="stable")[:most]
+    return [(int(a), float(v), float(v) / score) for a, v in zip(atoms[mine][order], values[mine][order], strict=True)]
+
+
+def _prepared(files: Sequence[Path], extractor: Backbone, skip: bool) -> tuple[list[Path], list[store.Array]]:
+    readable, arrays = [], []
+    for file in files:
+        try:
+            arrays.append(extractor.prepare(open_image(file)))
+        except UserError as error:
+            if not skip:
+                raise UserError(f"{error}, or go on without such images: --broken skip") from None
+            warn(f"skipped: {error}")
+        else:
+            readable.append(file)
+    return readable, arrays
+
+
+def _require_fits(features: NDArray[np.float32], dictionary: store.Store, image: Path) -> None:
+    n, m = features.shape[1], dictionary.shape("atoms")[1]
+    if n != m:
+        raise UserError(
+            f"{image} has {n} features, {dictionary.path} has {m}: pixels need images of the size that it was made of"
+        )
+
+
+def _plain(verdict: Verdict) -> dict[str, object]:
+    plain = asdict(verdict)
+    return {"class" if key == "label" else key: value for key, value in plain.items()}
+
+
+def show(verdicts: Sequence[Verdict]) -> None:
+    """Print verdicts as a table, with an exemplar a line."""
+    if not verdicts:
+        return say("no image could be read")
+    rows = []
+    for verdict in verdicts:
+        head = [verdict.image, verdict.label or "undecided", f"{verdict.score:.3g}"]
+        reasons = [[f"{exemplar.share:.0%}", exemplar.source] for exemplar in verdict.exemplars] or [["", ""]]
+        rows += [[*(head if i == 0 else [""] * 3), *reason] for i, reason in enumerate(reasons)]
+    return table("Classes", ["image", "class", "score", "share", "exemplar"], rows)
