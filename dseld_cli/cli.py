@@ -48,6 +48,7 @@ app = typer.Typer(
 PIPELINE = "The pipeline, in order (dvc repro runs what is out of date)"
 GROW = "Growing a dictionary"
 COMPARE = "Trained decoders and baselines"
+PAPER = "Tables and figures of the paper"
 USE = "Using a dictionary"
 IMAGES = "Which images"
 NETWORK = "Which network"
@@ -58,6 +59,7 @@ Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Memory budget, e.g. 4GiB. Default: params.yaml, run.memory.")
 ]
 Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="cpu or cuda. Default: params.yaml, run.device.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Decoders = Annotated[
     list[str] | None,
     typer.Option(
@@ -524,7 +526,7 @@ def classify(
             metavar="WHAT", help="What a broken image does: fail or skip. Default: params.yaml, extract.broken."
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Json = False,
     memory: Memory = None,
     device: Device = None,
 ) -> None:
@@ -550,6 +552,32 @@ def classify(
         }
     )
     stage.run(params, images, as_json=json)
+
+
+@app.command(rich_help_panel=PAPER)
+def workload(
+    atoms: Annotated[int | None, typer.Option(metavar="M", help="Atoms. Default: the dictionary's.")] = None,
+    features: Annotated[int | None, typer.Option(metavar="N", help="Features. Default: the dictionary's.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="K", help="Steps. Default: params.yaml, lca.steps.")] = None,
+    firing: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Share of the neurons firing at a step. Default: as measured here."),
+    ] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="The paper's networks, 50,000 atoms, 0.4 % firing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Count what an image costs: in closed form for any setting, and measured on this run's codes.
+
+    Floating-point operations of the driving input, of inhibition by the neurons
+    that fire, and of the Gramian, once; then, where data/codes/test.zarr is,
+    NeuroBench's ActivationSparsity, SynapticOperations and Footprint.
+
+    [dim]Example:[/dim]  dseld workload --atoms 50000 --features 2048 --firing 0.4
+    [dim]Example:[/dim]  dseld workload --paper --json
+    """
+    from dseld_cli.stages import workload as stage
+
+    stage.run(load({"lca.steps": steps}), atoms, features, firing, paper, as_json)
 
 
 def _params(overrides: dict[str, object]) -> Any:
