@@ -349,6 +349,10 @@ def encode(
     steps: Annotated[
         int | None, typer.Option(metavar="K", help="Number of steps. Default: params.yaml, lca.steps.")
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="HOW", help="working-set or direct: same codes. Default: params.yaml, encode.method."),
+    ] = None,
     inhibition: Annotated[
         str | None,
         typer.Option(metavar="FROM", help="atoms or gramian: same codes. Default: params.yaml, encode.inhibition."),
@@ -363,6 +367,12 @@ def encode(
     ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="SEED", help="Seeds that draw. Default: params.yaml, encode.seed.")
+    ] = None,
+    energy: Annotated[
+        bool | None,
+        typer.Option(
+            "--energy/--no-energy", help="Store the energy at every step. Default: params.yaml, encode.energy."
+        ),
     ] = None,
     split: Split = "test",
     memory: Memory = None,
@@ -388,7 +398,9 @@ def encode(
             "lca.lambda": lambda_,
             "lca.tau": tau,
             "lca.steps": steps,
+            "encode.method": method,
             "encode.inhibition": inhibition,
+            "encode.energy": energy,
             f"{section}.images": _count(images),
             f"{section}.seed": seed,
             "run.memory": memory,

@@ -125,7 +125,9 @@ class Lca(Section):
 class Encode(Section):
     """Which images are coded, and by what means."""
 
+    method: Literal["working-set", "direct"]
     inhibition: Literal["atoms", "gramian"]
+    energy: bool
     images: Count
     seed: Seed
 

@@ -138,6 +138,27 @@ def chord_distance(
     return math.sqrt(abs(square) + error)
 
 
+@njit(cache=True, nogil=True, parallel=True)
+def look_up(
+    tile: Float32, row: int, column: int, indptr: Int64, atoms: Int64, positions: Int64, starts: Int64, entries: Float32
+) -> None:
+    """Copy what a tile of the Gramian, whose first entry is (row, column), has of every image's G[W, W], and mirror it.
+
+    Image i's working set is atoms[indptr[i]:indptr[i + 1]], rising, at `positions` of its G[W, W], which is
+    entries[starts[i]:], row by row.
+    """
+    for i in prange(len(starts)):
+        ids, places = atoms[indptr[i] : indptr[i + 1]], positions[indptr[i] : indptr[i + 1]]
+        w = len(ids)
+        first, last = np.searchsorted(ids, row), np.searchsorted(ids, row + tile.shape[0])
+        left, right = np.searchsorted(ids, column), np.searchsorted(ids, column + tile.shape[1])
+        for p in range(first, last):
+            for q in range(left, right):
+                value = tile[ids[p] - row, ids[q] - column]
+                entries[starts[i] + places[p] * w + places[q]] = value
+                entries[starts[i] + places[q] * w + places[p]] = value
+
+
 @njit(cache=True, nogil=True)
 def contains(sorted_ids: Int64, start: int, stop: int, wanted: int) -> bool:
     """Whether `wanted` is in the rising sorted_ids[start:stop]."""

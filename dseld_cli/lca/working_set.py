@@ -42,7 +42,7 @@ from dseld_cli.lca import kernels
 from dseld_cli.lca.certificate import KNOTS, Certificate, Precision, certify, gamma
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics, Inhibition, Response, respond, unstable
-from dseld_cli.lca.inhibition import AtomBlocks, driving_input, through_atoms
+from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, through_atoms
 from dseld_cli.lca.screening import TILE, Skipped, Strongest, ragged, screen, strongest
 
 Int64 = NDArray[np.int64]
@@ -115,6 +115,14 @@ class Coded:
     energy: Float64
     report: Report
 
+    @classmethod
+    def of(cls, response: Response, products: int) -> Coded:
+        """Codes of the direct recurrence, at `products` passes over the atoms."""
+        n, n_atoms = response.code.shape
+        diverged = unstable(response.energy).cpu().numpy()
+        report = Report(np.full(n, float(products)), np.zeros(n, bool), diverged, np.full(n, n_atoms))
+        return cls(SparseCodes.from_response(response), response.energy.double().cpu().numpy(), report)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -176,6 +184,7 @@ def encode(
     n_atoms: int,
     dynamics: Dynamics,
     *,
+    gramian: GramianTiles | None = None,
     excluded: list[Int64] | None = None,
 ) -> Coded:
     """Code images S (B, N) over unit-norm atoms (n_atoms, N); `excluded[i]` are atoms that image i must not use."""
@@ -186,7 +195,7 @@ def encode(
     parts = [list(range(batch))] if dynamics.steps > FEW_STEPS and batch else []
     while parts:
         part = parts.pop()
-        proved, later = prove(features, part, atoms, n_atoms, dynamics, barred, report)
+        proved, later = prove(features, part, atoms, n_atoms, dynamics, barred, report, gramian)
         outcomes |= proved
         half = (len(part) + 1) // 2
         parts += [later[start : start + half] for start in range(0, len(later), half)]
@@ -210,7 +219,7 @@ def memory_needed(batch: int, n_atoms: int, n_features: int, steps: int) -> int:
 
 def prove(
     features: Tensor, part: list[int], atoms: AtomBlocks, n_atoms: int, dynamics: Dynamics, excluded: list[Int64],
-    report: Report,
+    report: Report, gramian: GramianTiles | None,
 ) -> tuple[dict[int, Outcome], list[int]]:  # fmt: skip
     """Code images `part` as far as they can be proved or found unstable, by image; and which images are put off."""
     with report.phase("driving input"):
@@ -228,6 +237,9 @@ def prove(
     for margin in [MARGIN] + [0.0] * (MAX_ROUNDS - 1):
         with report.phase("gather atoms"):
             report.reads += rows.add(np.concatenate([image.working_set for image in images.values()]), atoms)
+        if gramian:
+            with report.phase("read Gramian"):
+                look_up(list(images.values()), gramian)
         with report.phase("simulate"):
             trials = try_out(images, rows, dynamics, precision, margin)
         outcomes |= {i: trial.outcome for i, trial in trials.items() if trial.certificate is None}
@@ -305,11 +317,29 @@ def grown_gram(gram: Float32, atoms: Float32) -> Float32:
     old, w = len(gram), len(atoms)
     if old == 0:
         return atoms @ atoms.T
+    if old == w:
+        return gram
     grown = np.empty((w, w), np.float32)
     grown[:old, :old] = gram
     grown[old:] = atoms[old:] @ atoms.T
     grown[:old, old:] = grown[old:, :old].T
     return grown
+
+
+def look_up(images: list[Image], gramian: GramianTiles) -> None:
+    """Take G[W, W] of every image out of the stored Gramian, in one reading of it."""
+    sizes = np.array([len(image.working_set) for image in images])
+    ends = np.cumsum(sizes**2)
+    entries = np.empty(ends[-1], np.float32)
+    order = [np.argsort(image.working_set) for image in images]
+    indptr, positions = ragged(order)
+    atoms = np.concatenate([image.working_set[o] for image, o in zip(images, order, strict=True)])
+    for rows, columns, tile in gramian():
+        kernels.look_up(
+            tile.cpu().numpy(), rows.start, columns.start, indptr, atoms, positions, ends - sizes**2, entries
+        )
+    for image, end, w in zip(images, ends, sizes, strict=True):
+        image.gram = entries[end - w * w : end].reshape(w, w)
 
 
 def compute_directly(

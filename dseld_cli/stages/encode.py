@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +18,25 @@ from dseld_cli.budget import arrays_within
 from dseld_cli.console import say, track, warn
 from dseld_cli.dictionary import require_same_extractor, require_unit_norm
 from dseld_cli.errors import UserError
+from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics, Inhibition, respond, unstable
-from dseld_cli.lca.inhibition import AtomBlocks, driving_input, through_atoms, through_gramian
+from dseld_cli.lca.dynamics import Dynamics, respond
+from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, through_atoms, through_gramian
+from dseld_cli.lca.working_set import Coded
 from dseld_cli.leave_one_out import candidates, own_atoms, silence
 from dseld_cli.params import Params
 from dseld_cli.stages.gramian import tiles
 
-LARGEST_BATCH = 512
-"""Images a batch when the Gramian is not streamed: larger ones are no faster."""
-DENSE_ARRAYS = 6
-"""(B, M) float32 arrays alive at once in a step of the recurrence, temporaries included."""
+LARGEST_BATCH = 1000
+"""Images a batch where memory allows: larger ones are no faster, unless the Gramian is read once for all of them."""
+DENSE_ARRAYS = 8
+"""(B, M) float32 arrays alive at once in a step of the direct recurrence, temporaries included."""
+SAMPLE = 64
+"""Images of the first batch that tell how lambda compares with the driving input."""
+
+Barred = list[NDArray[np.int64]] | None
+"""Atoms that each image must not use; None: it may use all."""
+Encoder = Callable[[Tensor, Dynamics, Barred], Coded]
 
 
 def run(params: Params, split: str = "test") -> None:
@@ -40,37 +50,29 @@ def run(params: Params, split: str = "test") -> None:
     features = store.open_store(paths.features(split), "features")
     require_same_extractor(features, dictionary)
     inputs = {"features": features, "dictionary": dictionary}
-    gramian = None
     if params.encode.inhibition == "gramian":
-        gramian = store.open_store(paths.GRAMIAN, "gramian")
-        store.require_input(gramian, "dictionary", dictionary)
-        inputs["gramian"] = gramian
-    rows, own = images_to_code(params, split, features, dictionary)
-    n_atoms, n_features = dictionary.shape("atoms")
-    batch = batch_size(params, len(rows), n_atoms, n_features)
+        inputs["gramian"] = store.open_store(paths.GRAMIAN, "gramian")
+        store.require_input(inputs["gramian"], "dictionary", dictionary)
+    rows, barred = images_to_code(params, split, features, dictionary)
+    batch = batch_size(params, len(rows), *dictionary.shape("atoms"))
+    draft = store.Draft(
+        paths.codes(split), "codes", store.provenance(inputs, **_facts(params, split, dictionary, batch))
+    )
+    atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
+    gramian = _gramian_tiles(inputs["gramian"], params.run.device) if "gramian" in inputs else None
+    wanted = torch.from_numpy(features.read("features")[rows]).to(params.run.device)
     dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
-    facts: dict[str, object] = {
-        "split": split,
-        **(params.train_decoder if split == "train" else params.encode).model_dump(exclude={"inhibition"}),
-        "batch": batch,
-    }
-    facts |= {"lambda": dynamics.lambda_, "tau": dynamics.tau, "steps": dynamics.steps, "atoms": n_atoms}
-    facts |= {"inhibition": params.encode.inhibition, "classes": dictionary.provenance["classes"]}
-    draft = store.Draft(paths.codes(split), "codes", store.provenance(inputs, **facts))
-    device = torch.device(params.run.device)
-    atoms = _atom_blocks(dictionary, device, params.run.memory)
-    inhibition = through_atoms(atoms, n_features) if gramian is None else _gramian_inhibition(gramian, device)
-    wanted = features.read("features")[rows]
-    source = features.read("source")[rows]
-    _encode(draft, wanted, source, own, batch, atoms, n_atoms, inhibition, dynamics, device)
-    codes = _finish(draft, rows)
-    share = 100 * codes.indptr[-1] / (len(codes) * n_atoms)
-    say(f"{paths.codes(split)}: {len(codes)} images over {n_atoms} atoms, {share:.2f} % of the neurons in a code")
+    _report_threshold(wanted[:SAMPLE], atoms, dynamics.lambda_)
+    network = Network(atoms, gramian, *dictionary.shape("atoms"))
+    encode = network.prove if params.encode.method == "working-set" else network.respond
+    _encode(draft, wanted, barred, features.read("source")[rows], batch, encode, dynamics, params.encode.energy)
+    parts = _finish(draft, rows)
+    _summarise(paths.codes(split), parts, network.n_atoms)
 
 
 def images_to_code(
     params: Params, split: str, features: store.Store, dictionary: store.Store
-) -> tuple[NDArray[np.int64], list[NDArray[np.int64]] | None]:
+) -> tuple[NDArray[np.int64], Barred]:
     """Rows of the images to code; for the train split, on whose codes decoders are trained, their own atoms as well."""
     n = features.shape("features")[0]
     if split != "train":
@@ -96,29 +98,40 @@ def draw(n_images: int, wanted: int | str, seed: int) -> NDArray[np.int64]:
 
 
 def batch_size(params: Params, n_images: int, n_atoms: int, n_features: int) -> int:
-    """Images a batch: what the budget holds, beside the atoms' share of it.
-
-    The Gramian is read once a step whatever the batch, so there a batch is as large as can be.
+    """Images a batch: as many as the budget holds beside the features and the atoms, or as are of use.
 
     Raises:
         UserError: if the budget does not hold a single image.
 
     """
-    fixed = _resident_atoms(params.run.memory, n_atoms, n_features) + 3 * 4 * store.ROWS * max(n_features, store.ROWS)
-    fixed += 4 * n_images * n_features * 2
-    image = 4 * DENSE_ARRAYS * n_atoms
-    spare = arrays_within(params.run.memory, fixed + image, "the atoms and the potentials of one image")
-    largest = n_images if params.encode.inhibition == "gramian" else LARGEST_BATCH
-    return max(1, min((spare - fixed) // image, largest, n_images))
+    method, memory = params.encode.method, params.run.memory
+    fixed = resident_atoms(memory, n_atoms, n_features) + 8 * n_images * n_features
+
+    def needed(batch: int) -> int:
+        if method == "working-set":
+            return fixed + working_set.memory_needed(batch, n_atoms, n_features, params.lca.steps)
+        return fixed + 4 * (DENSE_ARRAYS * batch * n_atoms + 3 * store.ROWS * max(n_features, store.ROWS))
+
+    spare = arrays_within(memory, needed(1), "the features, a block of atoms, and one image's network")
+    batch = n_images if params.encode.inhibition == "gramian" else min(LARGEST_BATCH, n_images)
+    while needed(batch) > spare:
+        batch -= -(-batch // 16)
+    return batch
 
 
-def _resident_atoms(memory: int, n_atoms: int, n_features: int) -> int:
-    """Bytes of the atoms if they may stay in memory (at most a third of the budget), 0 if they are to be streamed."""
+def resident_atoms(memory: int, n_atoms: int, n_features: int) -> int:
+    """Bytes of the atoms if they may stay in memory (at most a third of the budget), of two blocks if streamed."""
     size = 4 * n_atoms * n_features
-    return size if size <= memory // 3 else 0
+    return size if size <= memory // 3 else min(size, 2 * 4 * store.ROWS * n_features)
 
 
-def _atom_blocks(dictionary: store.Store, device: torch.device, memory: int) -> AtomBlocks:
+def atom_blocks(dictionary: store.Store, device: str, memory: int) -> AtomBlocks:
+    """Atoms of a dictionary, kept in memory or streamed from disk, whichever the budget allows.
+
+    Raises:
+        UserError: when they are read, if one is not unit-norm or damaged.
+
+    """
     n_atoms, n_features = dictionary.shape("atoms")
 
     def streamed() -> Iterator[tuple[slice, Tensor]]:
@@ -126,7 +139,7 @@ def _atom_blocks(dictionary: store.Store, device: torch.device, memory: int) -> 
             require_unit_norm(block, dictionary)
             yield rows, torch.from_numpy(block).to(device)
 
-    if not _resident_atoms(memory, n_atoms, n_features):
+    if resident_atoms(memory, n_atoms, n_features) < 4 * n_atoms * n_features:
         return streamed
     atoms = torch.empty((n_atoms, n_features), device=device)
     for rows, block in streamed():
@@ -134,50 +147,83 @@ def _atom_blocks(dictionary: store.Store, device: torch.device, memory: int) -> 
     return lambda: [(slice(0, n_atoms), atoms)]
 
 
-def _gramian_inhibition(gramian: store.Store, device: torch.device) -> Inhibition:
+def _facts(params: Params, split: str, dictionary: store.Store, batch: int) -> dict[str, object]:
+    drawn = params.train_decoder if split == "train" else params.encode
+    facts: dict[str, object] = {"split": split, "images": drawn.images, "seed": drawn.seed}
+    facts |= {"codes": params.train_decoder.codes} if split == "train" else {}
+    facts |= {"lambda": params.lca.lambda_, "tau": params.lca.tau, "steps": params.lca.steps, "batch": batch}
+    facts |= {"method": params.encode.method, "inhibition": params.encode.inhibition}
+    return facts | {"atoms": dictionary.shape("atoms")[0], "classes": dictionary.provenance["classes"]}
+
+
+def _gramian_tiles(gramian: store.Store, device: str) -> GramianTiles:
     def streamed() -> Iterable[tuple[slice, slice, Tensor]]:
         return ((rows, columns, torch.from_numpy(tile).to(device)) for rows, columns, tile in tiles(gramian))
 
-    return through_gramian(streamed)
+    return streamed
+
+
+@dataclass(frozen=True)
+class Network:
+    """All neurons: their atoms (n_atoms, n_features), and the stored Gramian if inhibition is to come from there."""
+
+    atoms: AtomBlocks
+    gramian: GramianTiles | None
+    n_atoms: int
+    n_features: int
+
+    def prove(self, features: Tensor, dynamics: Dynamics, barred: Barred) -> Coded:
+        """Code images (B, N) by working sets."""
+        return working_set.encode(features, self.atoms, self.n_atoms, dynamics, gramian=self.gramian, excluded=barred)
+
+    def respond(self, features: Tensor, dynamics: Dynamics, barred: Barred) -> Coded:
+        """Code images (B, N) by the recurrence of all neurons."""
+        inhibition = through_gramian(self.gramian) if self.gramian else through_atoms(self.atoms, self.n_features)
+        b = driving_input(features, self.atoms, self.n_atoms)
+        inhibition = silence(b, inhibition, barred) if barred else inhibition
+        return Coded.of(respond(b, inhibition, dynamics), products=2 * dynamics.steps)
+
+
+def _report_threshold(features: Tensor, atoms: AtomBlocks, lambda_: float) -> None:
+    """Say where lambda lies below the strongest driving input: the first thing to look at when codes are empty."""
+    strongest = torch.zeros(len(features), device=features.device)
+    for _, block in atoms():
+        strongest = torch.maximum(strongest, (features @ block.T).abs().amax(dim=1))
+    share = lambda_ / max(float(strongest.median()), 1e-30)
+    line = f"lambda {lambda_:g} is {100 * share:.0f} % of the strongest driving input (median image)"
+    (warn if share >= 1 else say)(line)
 
 
 def _encode(
     draft: store.Draft,
-    features: store.Array,
+    features: Tensor,
+    barred: Barred,
     source: store.Array,
-    own: list[NDArray[np.int64]] | None,
     batch: int,
-    atoms: AtomBlocks,
-    n_atoms: int,
-    inhibition: Inhibition,
+    encode: Encoder,
     dynamics: Dynamics,
-    device: torch.device,
+    energy: bool,
 ) -> None:
     """Write the codes of each batch that has none yet to a part of its own."""
     parts = list(store.blocks(len(features), batch))
     done = len(_parts(draft))
     for number, part in track(list(enumerate(parts))[done:], len(parts), "encoding batches", done):
-        b = driving_input(torch.from_numpy(features[part]).to(device), atoms, n_atoms)
-        if part.start == 0:
-            _report_threshold(b, dynamics.lambda_)
-        response = respond(b, silence(b, inhibition, own[part]) if own else inhibition, dynamics)
-        if bool((bad := unstable(response.energy)).any()):
+        mine = barred[part] if barred else None
+        coded = encode(features[part], dynamics, mine)
+        if (bad := coded.report.unstable).any():
             draft.discard()
-            raise _diverged(bad.cpu().numpy(), source[part], b, inhibition, dynamics)
-        _save(draft, number, SparseCodes.from_response(response))
+            raise _diverged(bad, source[part], features[part], mine, encode, dynamics)
+        arrays = {**vars(coded.codes), "products": coded.report.products, "proved": coded.report.proved.astype(np.int8)}
+        _save(draft, number, arrays | ({"energy": coded.energy.astype(np.float32)} if energy else {}))
 
 
-def _report_threshold(b: Tensor, lambda_: float) -> None:
-    """Say where lambda lies below the strongest driving input: the first thing to look at when codes are empty."""
-    strongest = float(b.abs().max(dim=1).values.median())
-    line = f"lambda {lambda_:g} is {100 * lambda_ / strongest:.0f} % of the strongest driving input (median image)"
-    (warn if lambda_ >= strongest else say)(line)
-
-
-def _diverged(bad: store.Array, source: store.Array, b: Tensor, inhibition: Inhibition, d: Dynamics) -> UserError:
+def _diverged(
+    bad: store.Array, source: store.Array, features: Tensor, barred: Barred, encode: Encoder, d: Dynamics
+) -> UserError:
     first = int(np.flatnonzero(bad)[0])
     others = ", ".join(str(name) for name in source[bad][:3])
-    remedy = _stable_tau(b[first : first + 1], inhibition, d)
+    just = slice(first, first + 1)
+    remedy = _stable_tau(features[just], barred[just] if barred else None, encode, d)
     larger = f"raise lca.tau ({remedy:g} is enough for the first)" if remedy else "raise lca.tau"
     return UserError(
         f"the recurrence diverges for {bad.sum()} of {len(bad)} images ({others}{', ...' if bad.sum() > 3 else ''}) at "
@@ -186,11 +232,11 @@ def _diverged(bad: store.Array, source: store.Array, b: Tensor, inhibition: Inhi
     )
 
 
-def _stable_tau(b: Tensor, inhibition: Inhibition, dynamics: Dynamics) -> float | None:
+def _stable_tau(image: Tensor, barred: Barred, encode: Encoder, dynamics: Dynamics) -> float | None:
     """Double tau until one image is stable; None if eight doublings were not enough."""
     for doubling in range(1, 9):
         tau = dynamics.tau * 2.0**doubling
-        if not unstable(respond(b, inhibition, Dynamics(dynamics.lambda_, tau, dynamics.steps)).energy).any():
+        if not encode(image, Dynamics(dynamics.lambda_, tau, dynamics.steps), barred).report.unstable.any():
             return tau
     return None
 
@@ -200,24 +246,33 @@ def _parts(draft: store.Draft) -> list[Path]:
     return sorted((draft.partial / "parts").glob("*.npz"))
 
 
-def _save(draft: store.Draft, number: int, codes: SparseCodes) -> None:
+def _save(draft: store.Draft, number: int, arrays: dict[str, store.Array]) -> None:
     path = draft.partial / "parts" / f"{number:06d}"
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:
-        np.savez(file, **vars(codes))
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     path.rename(path.with_suffix(".npz"))  # whole or not at all
 
 
-def _finish(draft: store.Draft, rows: NDArray[np.int64]) -> SparseCodes:
-    """Join the parts into the store's arrays, and commit."""
-    codes = []
+def _finish(draft: store.Draft, rows: NDArray[np.int64]) -> dict[str, store.Array]:
+    """Join the parts into the store's arrays, and commit; these arrays."""
+    parts = []
     for path in _parts(draft):
         with np.load(path) as saved:
-            codes.append(SparseCodes(**saved))
-    joined = SparseCodes.concatenate(codes)
-    for name, content in vars(joined).items():
+            parts.append(dict(saved))
+    fields = [field.name for field in dataclasses.fields(SparseCodes)]
+    codes = SparseCodes.concatenate([SparseCodes(*(part[name] for name in fields)) for part in parts])
+    more = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name not in fields}
+    arrays = {**vars(codes), **more, "rows": rows}
+    for name, content in arrays.items():
         draft.put(name, content)
-    draft.put("rows", rows)
     shutil.rmtree(draft.partial / "parts")
     draft.commit()
-    return joined
+    return arrays
+
+
+def _summarise(path: Path, arrays: dict[str, store.Array], n_atoms: int) -> None:
+    n, values = len(arrays["rows"]), len(arrays["values"])
+    say(f"{path}: {n} images over {n_atoms} atoms, {100 * values / (n * n_atoms):.2f} % of the neurons in a code")
+    proved, products = int(arrays["proved"].sum()), float(arrays["products"].mean())
+    say(f"{proved} images proved, {n - proved} computed directly, at {products:.1f} passes over the atoms an image")

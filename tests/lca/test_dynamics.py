@@ -165,3 +165,11 @@ def test_strongly_correlated_atoms_diverge_and_are_reported() -> None:
 
 def test_not_a_number_counts_as_unstable() -> None:
     assert unstable(torch.tensor([[0.0, -1.0, float("nan")], [0.0, -1.0, -2.0]])).tolist() == [True, False]
+
+
+def test_an_overshoot_that_dies_out_is_no_oscillation() -> None:
+    """Energies as they come: an onset that rises once and settles; the same rise over and over; a rise at the end."""
+    settles = [0.0, -5, -4, -6, -7, -7.5, -7.8, -7.9, -8]
+    goes_on = [0.0, -5, -4, -5, -4, -5, -4, -5, -4]
+    grows = [0.0, -5, -6, -7, -7, -6, -3, 2, 20]
+    assert unstable(torch.tensor([settles, goes_on, grows])).tolist() == [False, True, True]

@@ -50,8 +50,7 @@ def assert_same(coded, S, Phi, dynamics, excluded=None):
         allowed = np.setdiff1d(np.arange(len(Phi)), excluded[i] if excluded else [])
         true = lca_float64(image[None], Phi[allowed], dynamics.lambda_, dynamics.tau, dynamics.steps)
         if unstable(torch.from_numpy(true.energy))[0]:
-            rise = np.diff(true.energy[0]).clip(min=0).sum()
-            assert coded.report.unstable[i] or rise < 1e-4  # an overshoot to just the energy of silence
+            assert coded.report.unstable[i] or np.ptp(true.energy[0]) < 1e-4  # a ripple that float32 cannot see
             continue
         code = dense(coded, len(Phi))[i]
         np.testing.assert_allclose(code[allowed], true.code[0], atol=1e-4)

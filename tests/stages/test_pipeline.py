@@ -90,14 +90,22 @@ def test_codes_are_those_of_the_float64_recurrence(coded: Path) -> None:
     assert (dense != 0).any()
 
 
-def test_both_forms_of_inhibition_give_the_same_codes(coded: Path, run: Run) -> None:
-    from_atoms = {name: opened(paths.codes("test"), "codes").read(name) for name in ("indptr", "indices", "values")}
+@pytest.mark.parametrize("method", ["working-set", "direct"])
+@pytest.mark.parametrize("inhibition", ["atoms", "gramian"])
+def test_all_ways_to_encode_give_the_same_codes(coded: Path, run: Run, method: str, inhibition: str) -> None:
+    names = ("indptr", "indices", "values")
+    default = {name: opened(paths.codes("test"), "codes").read(name) for name in names}
     run("gramian")
-    run("encode --inhibition gramian")
+    said = run(f"encode --method {method} --inhibition {inhibition} --energy").stdout
     codes = opened(paths.codes("test"), "codes")
-    assert codes.provenance["inhibition"] == "gramian"
-    np.testing.assert_array_equal(codes.read("indices"), from_atoms["indices"])
-    np.testing.assert_allclose(codes.read("values"), from_atoms["values"], atol=1e-4)
+    assert (codes.provenance["method"], codes.provenance["inhibition"]) == (method, inhibition)
+    np.testing.assert_array_equal(codes.read("indices"), default["indices"])
+    np.testing.assert_allclose(codes.read("values"), default["values"], atol=1e-4)
+    assert (np.diff(codes.read("energy"), axis=1) < 1e-3).all(), "a stable recurrence never raises the energy"
+    assert codes.read("energy").shape == (15, 101)
+    proved = codes.read("proved").sum()
+    assert f"{proved} images proved, {15 - proved} computed directly" in said
+    assert method == "working-set" or proved == 0
 
 
 def test_runs_repeat_bit_for_bit(coded: Path, run: Run) -> None:
@@ -288,7 +296,10 @@ def test_stores_of_different_dictionaries_do_not_mix(coded: Path, run: Run) -> N
 def test_features_of_another_extractor_are_refused(coded: Path, run: Run) -> None:
     run("extract --backbone resnet18 --weights random --split test")
     said = run("encode", ok=False).stderr
-    assert "data/features/test.zarr was extracted with backbone resnet18, data/dictionary.zarr with none" in said
+    assert (
+        "data/features/test.zarr was extracted with backbone resnet18@IMAGENET1K_V1, data/dictionary.zarr with none"
+        in said
+    )
 
 
 def test_features_of_another_size_are_refused(coded: Path, run: Run) -> None:
