@@ -147,6 +147,17 @@ class Baselines(Section):
     neighbours: Annotated[int, Field(ge=1)]
 
 
+class Reconstruct(Section):
+    """What `dseld reconstruct` rebuilds, and at which setting."""
+
+    images: Annotated[int, Field(ge=1)]
+    atoms: Annotated[int, Field(ge=2)]
+    lambda_: Annotated[float, Field(gt=0, allow_inf_nan=False, alias="lambda")]
+    tau: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    steps: Annotated[int, Field(ge=1)]
+    seed: Seed
+
+
 class Classify(Section):
     """What `dseld classify` says about an image."""
 
@@ -175,6 +186,7 @@ class Params(Section):
     train_decoder: TrainDecoder
     baselines: Baselines
     classify: Classify
+    reconstruct: Reconstruct
     run: Run
 
 

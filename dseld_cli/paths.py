@@ -9,6 +9,7 @@ DICTIONARY = DATA / "dictionary.zarr"
 """The dictionary in force: the base and every addition."""
 GRAMIAN = DATA / "gramian.zarr"
 BASELINES = DATA / "baselines"
+RECONSTRUCTION = DATA / "reconstruction"
 METRICS = Path("metrics.json")
 PER_CLASS = DATA / "per_class.csv"
 CONFUSION = DATA / "confusion.csv"

@@ -58,6 +58,33 @@ def firing_curve(share: NDArray[np.float64], path: Path) -> None:
     _save(figure, path)
 
 
+def image_rows(rows: Mapping[str, NDArray[np.float32]], path: Path) -> None:
+    """One row of pictures (n, H, W) or (n, H, W, 3) in [0, 1] a name (paper, Fig. 3)."""
+    n = len(next(iter(rows.values())))
+    figure = Figure(figsize=(0.9 + 0.9 * n, 1.0 * len(rows)), layout="constrained")
+    for panels, (name, pictures) in zip(figure.subplots(len(rows), n, squeeze=False), rows.items(), strict=True):
+        for axes, picture in zip(panels, pictures, strict=True):
+            axes.imshow(picture, vmin=0, vmax=1, cmap="gray")
+            axes.set(xticks=[], yticks=[])
+        panels[0].set_ylabel(name)
+    _save(figure, path)
+
+
+def energy_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], path: Path) -> None:
+    """One panel a dictionary: reconstruction and sparsity energy (K + 1,) and their sum (paper, Fig. 4)."""
+    figure = Figure(figsize=(4.5 * len(curves), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
+    for axes, (name, (reconstruction, sparsity)) in zip(panels, curves.items(), strict=True):
+        axes.plot(reconstruction + sparsity, label="total", color="black")
+        axes.plot(reconstruction, label="reconstruction")
+        axes.plot(sparsity, label="sparsity")
+        axes.set(xlabel="step", title=f"{name} dictionary", ylim=(0, None))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("energy, average image")
+    panels[-1].legend()
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, metadata={"Software": None})
