@@ -627,6 +627,24 @@ def reconstruct(
     stage.run(load({f"reconstruct.{key}": value for key, value in given.items()}), as_json)
 
 
+@app.command(rich_help_panel=PAPER)
+def report(
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page of all that has been run, to read in a browser or to send.
+
+    Reads data/predictions/, data/baselines/, data/codes/test.zarr and, where they
+    are, data/reconstruction/ and data/sweeps/. Accuracy, confusion, neurons
+    firing, energy (params.yaml, encode.energy), cost, and a gallery of right and
+    wrong images, each with the exemplars that decided it. Needs no network.
+
+    [dim]Example:[/dim]  dseld report --output ~/digits.html
+    """
+    from dseld_cli.stages import report as stage
+
+    stage.run(load(), output.expanduser())
+
+
 def _params(overrides: dict[str, object]) -> Any:
     return load(overrides)
 

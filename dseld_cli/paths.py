@@ -10,6 +10,7 @@ DICTIONARY = DATA / "dictionary.zarr"
 GRAMIAN = DATA / "gramian.zarr"
 BASELINES = DATA / "baselines"
 RECONSTRUCTION = DATA / "reconstruction"
+SWEEPS = DATA / "sweeps"
 METRICS = Path("metrics.json")
 PER_CLASS = DATA / "per_class.csv"
 CONFUSION = DATA / "confusion.csv"

@@ -27,7 +27,7 @@ def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], path: Path) 
         axes.set_xlabel(f"{len(names)} classes")
     axes.set(ylabel="top-1 accuracy (%)", ylim=(0, 100))
     axes.set_title("Accuracy by class", loc="left")
-    figure.legend(loc="outside upper right", ncols=len(accuracy))
+    figure.legend(loc="outside upper right", ncols=len(accuracy), frameon=False)
     _save(figure, path)
 
 
@@ -58,6 +58,16 @@ def firing_curve(share: NDArray[np.float64], path: Path) -> None:
     _save(figure, path)
 
 
+def energy_curve(energy: NDArray[np.floating], path: Path) -> None:
+    """Energy above silence after each step, (K + 1,), averaged over images (paper, Fig. 4)."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(energy)
+    axes.set(xlabel="step", ylabel="energy above silence")
+    axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
 def image_rows(rows: Mapping[str, NDArray[np.float32]], path: Path) -> None:
     """One row of pictures (n, H, W) or (n, H, W, 3) in [0, 1] a name (paper, Fig. 3)."""
     n = len(next(iter(rows.values())))
@@ -81,10 +91,11 @@ def energy_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.flo
         axes.set(xlabel="step", title=f"{name} dictionary", ylim=(0, None))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("energy, average image")
-    panels[-1].legend()
+    panels[-1].legend(frameon=False)
     _save(figure, path)
 
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    svg = path.suffix == ".svg"
+    figure.savefig(path, dpi=120, transparent=svg, metadata={"Date": None} if svg else {"Software": None})

@@ -30,6 +30,52 @@ class Predictions:
     scores: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is known about the coded images of a split.
+
+    Attributes:
+        features, dictionary, codes: the stores in force.
+        truth: (n,) true classes, -1 where the dictionary lacks it.
+        predictions, baselines: by name.
+
+    """
+
+    features: store.Store
+    dictionary: store.Store
+    codes: store.Store
+    truth: Int64
+    predictions: Mapping[str, Predictions]
+    baselines: Mapping[str, Predictions]
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the names of the classes."""
+        return list(self.dictionary.provenance["classes"])
+
+    def summaries(self) -> dict[str, dict[str, float | int]]:
+        """Return the main figures of each decoder."""
+        return {name: metrics.summary(p.labels, p.scores, self.truth) for name, p in self.predictions.items()}
+
+    def baseline_summaries(self) -> dict[str, dict[str, float | int]]:
+        """Return the main figures of each baseline."""
+        return {name: metrics.summary(p.labels, p.scores, self.truth) for name, p in self.baselines.items()}
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """Return the accuracy of each decoder by class."""
+        found = self.predictions.items()
+        return {name: metrics.per_class_accuracy(p.labels, self.truth, self.classes) for name, p in found}
+
+    def confusion(self) -> dict[str, Int64]:
+        """Return the confusion matrix of each decoder."""
+        found = self.predictions.items()
+        return {name: metrics.confusion(p.labels, self.truth, len(self.classes)) for name, p in found}
+
+    def firing(self) -> NDArray[np.float64]:
+        """Return the share of the neurons firing, (n, K)."""
+        return np.asarray(self.codes.read("firing") / self.codes.provenance["atoms"], np.float64)
+
+
 def run(params: Params, decoders: Sequence[str] | None = None, split: str = "test") -> None:
     """Evaluate the predictions of the given decoders; without any, of all that params.yaml lists, and the baselines.
 
@@ -39,19 +85,24 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
         UserError: if other predictions are missing, or not of these codes and features.
 
     """
+    write(collect(params, decoders, split))
+
+
+def collect(params: Params, decoders: Sequence[str] | None = None, split: str = "test") -> Evaluation:
+    """Bring together predictions, true classes and codes, see `run`."""
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     features = store.open_store(paths.features(split), "features")
     codes = store.open_store(paths.codes(split), "codes")
     store.require_input(codes, "features", features)
     store.require_input(codes, "dictionary", dictionary)
-    classes, rows = dictionary.provenance["classes"], codes.read("rows")
+    rows, classes = codes.read("rows"), dictionary.provenance["classes"]
     truth = relabel(features.read("labels"), features.provenance["classes"], classes)[rows]
     found = {name: of_decoder(name, codes) for name in decoders or params.decoders}
     compared: dict[str, Predictions] = {}
     if not decoders:
         found |= _if_there(params.trained_decoders, lambda name: of_decoder(name, codes))
         compared = _if_there(params.baselines.names, lambda name: of_baseline(name, dictionary, features, rows))
-    write(found, compared, truth, classes, codes, dictionary)
+    return Evaluation(features, dictionary, codes, truth, found, compared)
 
 
 def of_decoder(name: str, codes: store.Store) -> Predictions:
@@ -89,31 +140,22 @@ def _if_there(names: Iterable[str], read: Any) -> dict[str, Predictions]:
     return found
 
 
-def write(
-    found: Mapping[str, Predictions],
-    compared: Mapping[str, Predictions],
-    truth: Int64,
-    classes: Sequence[str],
-    codes: store.Store,
-    dictionary: store.Store,
-) -> None:
+def write(evaluation: Evaluation) -> None:
     """Write metrics.json, tables and plots, and show the main figures."""
-    results = {name: metrics.summary(p.labels, p.scores, truth) for name, p in found.items()}
-    baselines = {name: metrics.summary(p.labels, p.scores, truth) for name, p in compared.items()}
-    per_class = {name: metrics.per_class_accuracy(p.labels, truth, classes) for name, p in found.items()}
-    confusion = {name: metrics.confusion(p.labels, truth, len(classes)) for name, p in found.items()}
-    firing = codes.read("firing") / codes.provenance["atoms"]
+    results, baselines = evaluation.summaries(), evaluation.baseline_summaries()
+    per_class, confusion, firing = evaluation.per_class(), evaluation.confusion(), evaluation.firing()
     report = {
-        **_setting(codes, dictionary),
+        **setting(evaluation),
         "firing": firing_shares(firing),
         "decoders": results,
         "baselines": {name: {"top1": result["top1"]} for name, result in baselines.items()},
     }
     _replace(paths.METRICS, json.dumps(report, indent=2) + "\n")
     _replace(paths.PER_CLASS, _csv(["class", *per_class], _per_class_rows(per_class)))
-    _replace(paths.CONFUSION, _csv(["decoder", "true", "predicted", "images"], _confusion_rows(confusion, classes)))
+    pairs = _confusion_rows(confusion, evaluation.classes)
+    _replace(paths.CONFUSION, _csv(["decoder", "true", "predicted", "images"], pairs))
     plots.per_class_accuracy(per_class, paths.PLOTS / "accuracy.png")
-    plots.confusion_matrices(confusion, classes, paths.PLOTS / "confusion.png")
+    plots.confusion_matrices(confusion, evaluation.classes, paths.PLOTS / "confusion.png")
     plots.firing_curve(firing.mean(axis=0), paths.PLOTS / "firing.png")
     _show(report, results, baselines, per_class)
 
@@ -126,14 +168,15 @@ def firing_shares(firing: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def _setting(codes: store.Store, dictionary: store.Store) -> dict[str, Any]:
-    exemplars, n_features = dictionary.shape("atoms")
+def setting(evaluation: Evaluation) -> dict[str, Any]:
+    """Sizes and parameters that the figures hold for."""
+    exemplars, n_features = evaluation.dictionary.shape("atoms")
     return {
-        "images": codes.shape("rows")[0],
+        "images": len(evaluation.truth),
         "exemplars": exemplars,
         "features": n_features,
-        "classes": len(dictionary.provenance["classes"]),
-        **{key: codes.provenance[key] for key in ("lambda", "tau", "steps")},
+        "classes": len(evaluation.classes),
+        **{key: evaluation.codes.provenance[key] for key in ("lambda", "tau", "steps")},
     }
 
 

@@ -33,11 +33,11 @@ def run(
         UserError: if neither the options nor the stores say what the setting is.
 
     """
-    measured = _measured()
-    settings = _paper() if paper else {"this": _setting(params, atoms, features, percent, measured)}
+    here = measured()
+    settings = _paper() if paper else {"this": _setting(params, atoms, features, percent, here)}
     found = {
         "workload": {name: asdict(setting) | setting.figures() for name, setting in settings.items()},
-        "measured": None if measured is None else {k: v for k, v in measured.items() if k != "share"},
+        "measured": None if here is None else {k: v for k, v in here.items() if k != "share"},
     }
     if as_json:
         print(json.dumps(found, indent=2))
@@ -50,7 +50,7 @@ def _paper() -> dict[str, Workload]:
 
 
 def _setting(
-    params: Params, atoms: int | None, features: int | None, percent: float | None, measured: dict[str, Any] | None
+    params: Params, atoms: int | None, features: int | None, percent: float | None, here: dict[str, Any] | None
 ) -> Workload:
     """Say what the options leave open with the dictionary's size and the share of neurons firing that was measured."""
     for name, value in (("--atoms", atoms), ("--features", features)):
@@ -61,13 +61,13 @@ def _setting(
     if atoms is None or features is None:
         shape = store.open_store(paths.DICTIONARY, "dictionary").shape("atoms")
         atoms, features = atoms or shape[0], features or shape[1]
-    if percent is None and measured is None:
+    if percent is None and here is None:
         raise UserError("no codes to measure the share of neurons firing on: pass --firing PERCENT, or `dseld encode`")
-    share = percent / 100 if percent is not None else float(measured["share"])  # type: ignore[index]
+    share = percent / 100 if percent is not None else float(here["share"])  # type: ignore[index]
     return Workload(atoms, features, params.lca.steps, share)
 
 
-def _measured() -> dict[str, Any] | None:
+def measured() -> dict[str, Any] | None:
     """Measure this run's codes of the test split; None where there are none that belong to the stores in force."""
     try:
         dictionary = store.open_store(paths.DICTIONARY, "dictionary")
@@ -95,7 +95,7 @@ def _measured() -> dict[str, Any] | None:
     return found
 
 
-def _show(settings: dict[str, Workload], measured: dict[str, Any] | None) -> None:
+def _show(settings: dict[str, Workload], here: dict[str, Any] | None) -> None:
     columns = ["setting", "atoms", "features", "steps", "firing %", "b", "inhibition", "leak", "an image", "dense"]
     rows = []
     for name, setting in settings.items():
@@ -107,19 +107,19 @@ def _show(settings: dict[str, Workload], measured: dict[str, Any] | None) -> Non
     once = ([n, *(f"{s.figures()[key]:.4g}" for key in ("dictionary_tflop", "atoms_gb", "gramian_gb"))]
             for n, s in settings.items())  # fmt: skip
     table("Once", ["setting", "Gramian, TFLOP", "atoms, GB", "Gramian, GB"], once)
-    if measured is None:
+    if here is None:
         say("measured: nothing, there are no codes of the test split over the dictionary in force")
         return
-    operations, bytes_ = measured["SynapticOperations"], measured["Footprint"]
+    operations, bytes_ = here["SynapticOperations"], here["Footprint"]
     rows = [
-        ["ActivationSparsity", f"{measured['ActivationSparsity']:.5f}"],
-        ["neurons firing, average", f"{100 * (1 - measured['ActivationSparsity']):.3f} %"],
-        ["neurons firing, at an image's peak", f"{measured['firing_at_peak_percent']:.3f} %"],
+        ["ActivationSparsity", f"{here['ActivationSparsity']:.5f}"],
+        ["neurons firing, average", f"{100 * (1 - here['ActivationSparsity']):.3f} %"],
+        ["neurons firing, at an image's peak", f"{here['firing_at_peak_percent']:.3f} %"],
         *([f"SynapticOperations, {name}", f"{value:.4g}"] for name, value in operations.items()),
         ["Footprint, atoms", f"{bytes_['atoms'] / 1e6:.1f} MB"],
         ["Footprint, atoms and Gramian", f"{bytes_['gramian'] / 1e6:.1f} MB"],
     ]
-    if "products" in measured:
-        spent = f"{measured['products']:.2f} passes over the atoms, {measured['products_gflop']:.3g} GFLOP"
+    if "products" in here:
+        spent = f"{here['products']:.2f} passes over the atoms, {here['products_gflop']:.3g} GFLOP"
         rows.append(["what the encoder spent", spent])
-    table(f"Measured on {measured['images']} coded images, each", ["NeuroBench", "figure"], rows)
+    table(f"Measured on {here['images']} coded images, each", ["NeuroBench", "figure"], rows)
