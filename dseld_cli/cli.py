@@ -628,6 +628,45 @@ def reconstruct(
 
 
 @app.command(rich_help_panel=PAPER)
+def sweep(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="size, lambda, tau or steps.")],
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="What to try. Default: size doubled from the number of features on; a "
+            "quarter to four times params.yaml's lambda, tau or steps.",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which images: val or test.", show_default=True)] = "val",
+    images: Annotated[
+        str | None, typer.Option(metavar="N", help="How many, or all. Default: params.yaml, encode.images.")
+    ] = None,
+    train_images: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="How many to train on. Default: params.yaml, train_decoder.images."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw accuracy against the number of exemplars, lambda, tau or steps.
+
+    Reads data/dictionary.zarr, of which each size takes the first so many, and
+    data/features/<split>.zarr (train.zarr as well, if params.yaml lists trained
+    decoders); writes data/sweeps/KEY.csv and KEY.png. Settings are chosen on
+    the val split (params.yaml, extract.splits); test is for the last figure.
+    Backbones need new features: queue them with
+    dvc exp run --queue -S extract.backbone=resnet50,vgg16 instead.
+
+    [dim]Example:[/dim]  dseld sweep size --split test
+    [dim]Example:[/dim]  dseld sweep lambda --values 0.5,1,2,4 --images 500
+    """
+    from dseld_cli.stages import sweep as stage
+
+    params = load({"encode.images": _count(images), "train_decoder.images": _count(train_images)})
+    stage.run(params, key, _numbers(values), split, as_json)
+
+
+@app.command(rich_help_panel=PAPER)
 def report(
     output: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
 ) -> None:
@@ -654,6 +693,13 @@ def _chosen(decoders: list[str] | None) -> list[str] | None:
     if unknown := set(decoders or ()) - set(known):
         raise UserError(f"--decoder {min(unknown)}: there are {', '.join(known)}")
     return decoders
+
+
+def _numbers(values: str | None) -> list[float] | None:
+    try:
+        return [float(value) for value in values.split(",")] if values is not None else None
+    except ValueError:
+        raise UserError(f"--values {values}: should be numbers with commas between them, such as 1,2,4") from None
 
 
 def _count(value: str | None) -> int | str | None:

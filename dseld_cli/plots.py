@@ -68,6 +68,23 @@ def energy_curve(energy: NDArray[np.floating], path: Path) -> None:
     _save(figure, path)
 
 
+def sweep(key: str, rows: Sequence[Mapping[str, float | None]], path: Path) -> None:
+    """Top-1 of each decoder against the value of a key, one row a value (paper, Fig. 5); gaps where it diverges."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    names = [name for name in rows[0] if name not in (key, "firing")]
+    values, *curves = (np.array([row[name] for row in rows], np.float64) for name in (key, *names))  # None becomes NaN
+    for name, curve in zip(names, curves, strict=True):
+        axes.plot(values, curve, marker="o", label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel="exemplars" if key == "size" else key, ylabel="top-1 accuracy (%)")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=len(rows[0]) - 2, frameon=False)
+    _save(figure, path)
+
+
 def image_rows(rows: Mapping[str, NDArray[np.float32]], path: Path) -> None:
     """One row of pictures (n, H, W) or (n, H, W, 3) in [0, 1] a name (paper, Fig. 3)."""
     n = len(next(iter(rows.values())))
