@@ -45,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+START = "Starting a project"
 PIPELINE = "The pipeline, in order (dvc repro runs what is out of date)"
 GROW = "Growing a dictionary"
 COMPARE = "Trained decoders and baselines"
@@ -97,6 +98,31 @@ def main(
     [dim]Example:[/dim]  dvc repro
     [dim]Example:[/dim]  dseld encode --lambda 2 && dseld decode && dseld evaluate
     """
+
+
+@app.command(rich_help_panel=START)
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where; made if it is not there.")] = Path(),
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Settings: digits, mnist, or e.g. cifar100-resnet152.")
+    ] = "digits",
+    data_root: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where data sets are or go. Default: data/raw in FOLDER.")
+    ] = None,
+) -> None:
+    """Start a project: the pipeline, params.yaml with the settings of an experiment, a git repository.
+
+    A preset is digits, mnist, fashion-mnist, or DATASET-BACKBONE: cifar10,
+    cifar100 or imagenet with resnet152, resnet50, efficientnet, densenet121,
+    mobilenet, inception, vgg16 or efficientnet_lite0, at the paper's 50,000
+    exemplars, lambda 2 and 100 steps.
+
+    [dim]Example:[/dim]  dseld init cifar --preset cifar100-resnet152 --data-root ~/data
+    [dim]Example:[/dim]  cd cifar && dvc repro
+    """
+    from dseld_cli.stages import init as stage
+
+    stage.run(folder, preset, data_root and str(Path(data_root).expanduser().resolve()))
 
 
 @app.command(rich_help_panel=PIPELINE)
