@@ -654,6 +654,27 @@ def reconstruct(
 
 
 @app.command(rich_help_panel=PAPER)
+def timing(
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(metavar="B", help="Images a batch; may be given again.", show_default="1 and 50"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Time extraction, encoding and decoding of an image on this machine.
+
+    Reads the test images, data/features/test.zarr, data/codes/test.zarr and
+    data/dictionary.zarr; lambda, tau and steps are those of params.yaml. For
+    each batch size, the median of five batches.
+
+    [dim]Example:[/dim]  dseld timing --batch 1 --batch 100
+    """
+    from dseld_cli.stages import timing as stage
+
+    stage.run(load(), batch or [1, 50], as_json)
+
+
+@app.command(rich_help_panel=PAPER)
 def sweep(
     key: Annotated[str, typer.Argument(metavar="KEY", help="size, lambda, tau or steps.")],
     values: Annotated[

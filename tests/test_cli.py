@@ -10,7 +10,7 @@ import dseld_cli
 from tests.conftest import Run
 
 COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars", "classify"]
-COMMANDS += ["train-decoder", "baselines", "workload", "reconstruct", "report", "sweep", "init"]
+COMMANDS += ["train-decoder", "baselines", "workload", "reconstruct", "report", "sweep", "init", "timing"]
 
 
 def test_help_shows_every_command_and_an_example(run: Run) -> None:
