@@ -100,31 +100,6 @@ def main(
     """
 
 
-@app.command(rich_help_panel=START)
-def init(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where; made if it is not there.")] = Path(),
-    preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Settings: digits, mnist, or e.g. cifar100-resnet152.")
-    ] = "digits",
-    data_root: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Where data sets are or go. Default: data/raw in FOLDER.")
-    ] = None,
-) -> None:
-    """Start a project: the pipeline, params.yaml with the settings of an experiment, a git repository.
-
-    A preset is digits, mnist, fashion-mnist, or DATASET-BACKBONE: cifar10,
-    cifar100 or imagenet with resnet152, resnet50, efficientnet, densenet121,
-    mobilenet, inception, vgg16 or efficientnet_lite0, at the paper's 50,000
-    exemplars, lambda 2 and 100 steps.
-
-    [dim]Example:[/dim]  dseld init cifar --preset cifar100-resnet152 --data-root ~/data
-    [dim]Example:[/dim]  cd cifar && dvc repro
-    """
-    from dseld_cli.stages import init as stage
-
-    stage.run(folder, preset, data_root and str(Path(data_root).expanduser().resolve()))
-
-
 @app.command(rich_help_panel=PIPELINE)
 def extract(
     dataset: Annotated[
@@ -590,6 +565,31 @@ def classify(
         }
     )
     stage.run(params, images, as_json=json)
+
+
+@app.command(rich_help_panel=START)
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where; made if it is not there.")] = Path(),
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Settings: digits, mnist, or e.g. cifar100-resnet152.")
+    ] = "digits",
+    data_root: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where data sets are or go. Default: data/raw in FOLDER.")
+    ] = None,
+) -> None:
+    """Start a project: the pipeline, params.yaml with the settings of an experiment, a git repository.
+
+    A preset is digits, mnist, fashion-mnist, or DATASET-BACKBONE: cifar10,
+    cifar100 or imagenet with resnet152, resnet50, efficientnet, densenet121,
+    mobilenet, inception, vgg16 or efficientnet_lite0, at the paper's 50,000
+    exemplars, lambda 2 and 100 steps.
+
+    [dim]Example:[/dim]  dseld init cifar --preset cifar100-resnet152 --data-root ~/data
+    [dim]Example:[/dim]  cd cifar && dvc repro
+    """
+    from dseld_cli.stages import init as stage
+
+    stage.run(folder, preset, data_root and str(Path(data_root).expanduser().resolve()))
 
 
 @app.command(rich_help_panel=PAPER)
