@@ -33,11 +33,14 @@ def normalize(rows: NDArray[np.float32], source: Sequence[str] | Array) -> NDArr
 def require_unit_norm(rows: NDArray[np.float32], dictionary: Store) -> None:
     """Refuse atoms that are not unit-norm: the recurrence subtracts I for the Gramian's diagonal.
 
+    The zeros that a removed exemplar leaves are allowed: no input drives such a neuron, and none inhibits it.
+
     Raises:
         UserError: if one is not.
 
     """
-    if not np.allclose(np.linalg.norm(rows, axis=1), 1, rtol=0, atol=UNIT_NORM_TOLERANCE):
+    norms = np.linalg.norm(rows, axis=1)
+    if not np.all((np.abs(norms - 1) <= UNIT_NORM_TOLERANCE) | (norms == 0)):
         raise dictionary.damaged("its atoms do not have unit L2 norm")
 
 

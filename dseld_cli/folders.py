@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dseld_cli.errors import UserError
-from dseld_cli.pictures import Images, open_image
+from dseld_cli.pictures import Images, open_image, printable
 
 FileList = list[tuple[int, str]]
 """(label, path relative to the data set's folder) of each image."""
@@ -98,7 +98,7 @@ def _listed(path: Path, classes: Sequence[str], files: FileList) -> Images:
     """Images from a list of files."""
     labels = np.array([label for label, _ in files], dtype=np.int64)
     source = [file for _, file in files]
-    return Images(tuple(classes), labels, source, lambda i: path / source[i], open_image)
+    return Images(tuple(map(printable, classes)), labels, source, lambda i: path / source[i], open_image)
 
 
 def synset_names(wnids: Sequence[str], names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -114,6 +114,12 @@ class BuildDict(Section):
     duplicates: Literal["keep", "drop"]
 
 
+class Gramian(Section):
+    """How the Gramian is stored."""
+
+    dtype: Literal["float32", "float16"]
+
+
 class Lca(Section):
     """The recurrence."""
 
@@ -179,6 +185,9 @@ class Params(Section):
     extract: Extract
     build_dict: BuildDict
     additions: list[str]
+    removals: list[str]
+    compact: bool
+    gramian: Gramian
     lca: Lca
     encode: Encode
     decoders: Annotated[list[Decoder], Field(min_length=1)]
@@ -208,6 +217,25 @@ def load(overrides: Mapping[str, object] | None = None, path: Path = PATH) -> Pa
         return Params.model_validate(raw)
     except ValidationError as error:
         raise UserError(_explain(error, given, path)) from None
+
+
+def edit(changes: Mapping[str, object], path: Path = PATH) -> None:
+    """Change values of params.yaml at its top level, whole or not at all, and leave its comments as they are."""
+    from ruamel.yaml import YAML
+
+    file = YAML()
+    file.preserve_quotes, file.width = True, 1000
+    file.indent(mapping=2, sequence=4, offset=2)
+    document = file.load(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        if isinstance(value, list) and value[: len(document[key])] == document[key]:
+            document[key].extend(value[len(document[key]) :])
+        else:
+            document[key] = value
+    draft = path.with_name(path.name + ".partial")
+    with draft.open("w", encoding="utf-8") as stream:
+        file.dump(document, stream)
+    draft.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ GRAMIAN = DATA / "gramian.zarr"
 BASELINES = DATA / "baselines"
 RECONSTRUCTION = DATA / "reconstruction"
 SWEEPS = DATA / "sweeps"
+ADDED = DATA / "features" / "added"
+"""Features of image folders that joined the dictionary."""
 METRICS = Path("metrics.json")
 PER_CLASS = DATA / "per_class.csv"
 CONFUSION = DATA / "confusion.csv"

@@ -50,6 +50,11 @@ class Images:
         )
 
 
+def printable(name: str) -> str:
+    """File name as valid Unicode: bytes that are none become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def open_image(path: Path) -> Image.Image:
     """Open an image file, decode it whole and turn it as its EXIF orientation says.
 

@@ -88,3 +88,11 @@ def test_outside_takes_only_images_that_are_no_atoms(folder: Path, run: Run) -> 
     assert not coded & atoms
     copied = {"train/ant/0.png", "train/ant/copy.png"}
     assert {*names} - atoms - coded <= copied, "a copy of an atom is no image outside"
+
+
+def test_a_removed_image_teaches_nothing(folder: Path, run: Run) -> None:
+    run("remove-exemplars train/bee/3.png")
+    run("encode --split train")
+    rows = store.open_store(paths.codes("train"), "codes").read("rows")
+    names = store.open_store(paths.features("train"), "features").read("source")
+    assert {*names} - {names[row] for row in rows} == {"train/bee/3.png"}

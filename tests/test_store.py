@@ -124,8 +124,8 @@ def test_a_store_without_its_mark_is_refused(committed: Store) -> None:
 
 
 def test_a_store_of_another_format_is_refused(committed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "FORMAT", 2)
-    refused(committed.path, "format 1", "reads 2")
+    monkeypatch.setattr(store, "FORMAT", 9)
+    refused(committed.path, "format 2", "reads 9")
 
 
 def draft(path: Path, **facts: object) -> Draft:

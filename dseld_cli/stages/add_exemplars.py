@@ -2,95 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import hashlib
+import shutil
 
 import numpy as np
-from numpy.typing import NDArray
-from ruamel.yaml import YAML
 
 from dseld_cli import params as parameters
 from dseld_cli import paths, store
-from dseld_cli.console import say
-from dseld_cli.dictionary import normalize, relabel, require_same_extractor
+from dseld_cli.composition import Composition, Segment, unchanged_blocks
+from dseld_cli.console import say, track, warn
+from dseld_cli.dictionary import require_same_extractor
 from dseld_cli.errors import UserError
 from dseld_cli.params import Params
+from dseld_cli.stages.additions import FOLDER, addition, listed, pictures
+
+ARRAYS = ("atoms", "labels", "source")
 
 
-def run(params: Params, source: str | None = None) -> None:
-    """Bring the dictionary in force up to date; with a source, add it to params.yaml's list as well.
+def run(params: Params, source: str | None = None, dry_run: bool = False) -> None:
+    """Bring the dictionary in force up to date; with a source, put it on params.yaml's list first.
 
     Raises:
         UserError: if an addition is not there, is listed twice, or does not go with the base.
 
     """
-    additions = [*params.additions, *([source] if source else [])]
     base = store.open_store(paths.BASE, "base")
-    stores = [store.open_store(Path(name), "features") for name in additions]
-    _require_distinct(additions, stores)
-    for addition in stores:
-        require_same_extractor(addition, base)
-    classes = grown_classes(base.provenance["classes"], [s.provenance["classes"] for s in stores])
-    _write(base, stores, classes)
-    if source:
-        _list_in_params(source)
-    added = sum(s.shape("features")[0] for s in stores)
-    say(f"{paths.DICTIONARY}: {base.shape('atoms')[0]} base atoms and {added} added, {len(classes)} classes")
+    with store.locked(paths.DICTIONARY):
+        if source is None:
+            update(compose(params, base))
+            return
+        source, params = listed(source), parameters.load()  # as it is now that nobody else changes it
+        if source in params.additions:
+            say(f"{source} is among the additions already: nothing to add")
+        elif dry_run:
+            _foresee(params, base, source)
+            return
+        else:
+            params = params.model_copy(update={"additions": [*params.additions, source]})
+            wanted = compose(params, base)
+            _report_duplicates(wanted.segments[-1])
+            parameters.edit({"additions": params.additions})
+        update(compose(params, base))
 
 
-def grown_classes(base: list[str], additions: list[list[str]]) -> list[str]:
-    """Class names of a grown dictionary: the base's keep their places, new ones follow in order of appearance."""
-    return list(dict.fromkeys([*base, *(name for names in additions for name in names)]))
+def compose(params: Params, base: store.Store) -> Composition:
+    """Put together the dictionary that params.yaml asks for.
+
+    Raises:
+        UserError: if an addition is not there, is listed twice, or does not go with the base.
+
+    """
+    segments = [Segment("base", base)]
+    for name in params.additions:
+        found = addition(name, params, base)
+        require_same_extractor(found, base)
+        twin = next((s.name for s in segments if s.origin.fingerprint == found.fingerprint), None)
+        if twin:
+            raise UserError(f"additions: {name} was added already, as {twin}: list it once")
+        segments.append(Segment(name, found))
+    return Composition(segments, params.removals, params.compact)
 
 
-def _require_distinct(names: list[str], stores: list[store.Store]) -> None:
-    seen: dict[str, str] = {}
-    for name, addition in zip(names, stores, strict=True):
-        if addition.fingerprint in seen:
-            raise UserError(f"additions: {name} was added already, as {seen[addition.fingerprint]}: list it once")
-        seen[addition.fingerprint] = name
+def update(wanted: Composition) -> None:
+    """Write what the dictionary in force lacks of the wanted one, and replace what is damaged; the rest stays."""
+    old = store.previous(paths.DICTIONARY, "dictionary")
+    n_blocks = -(-len(wanted.layout.images) // store.ROWS)
+    same = unchanged_blocks(old, wanted) if old else []
+    kept = [(name, (i, 0) if name == "atoms" else (i,)) for name in ARRAYS for i in same]
+    facts = wanted.described()
+    if old and all(old.provenance[key] == facts[key] for key in facts):
+        kept = [(name, key) for name, key in track(kept, len(kept), "verifying") if old.intact(name, key)]
+        if len(kept) == len(ARRAYS) * n_blocks:
+            store.tidy(paths.DICTIONARY)
+            say(f"{paths.DICTIONARY}: up to date, {_summary(wanted)}")
+            return
+    _write(wanted, old, {name: [key for array, key in kept if array == name] for name in ARRAYS})
+    say(f"{paths.DICTIONARY}: {_summary(wanted)}; {len(same)} of {n_blocks} blocks as they were")
 
 
-def _write(base: store.Store, additions: list[store.Store], classes: list[str]) -> None:
-    m, n_features = base.shape("atoms")
-    sizes = [m, *(s.shape("features")[0] for s in additions)]
-    inputs = {"base": base, **{str(s.path): s for s in additions}}
-    facts = {"classes": classes, "extractor": base.provenance["extractor"], "atoms": sizes}
-    specs = {"atoms": store.Spec.rows("float32", sum(sizes), n_features)}
-    draft = store.Draft(paths.DICTIONARY, "dictionary", store.provenance(inputs, **facts), specs)
-    start = 0
-    for atoms in _atoms(base, additions):
-        draft["atoms"][start : start + len(atoms)] = atoms
-        start += len(atoms)
-    labels = [relabel(s.read("labels"), s.provenance["classes"], classes) for s in (base, *additions)]
-    sources = [base.read("source"), *(_qualified(s) for s in additions)]
-    draft.put("labels", np.concatenate(labels))
-    draft.put("source", np.concatenate(sources))
+def _write(wanted: Composition, old: store.Store | None, kept: dict[str, list[store.Key]]) -> None:
+    base = wanted.segments[0].origin
+    m, n_features = len(wanted.layout.images), base.shape("atoms")[1]
+    specs = {
+        "atoms": store.Spec.rows("float32", m, n_features),
+        "labels": store.Spec.rows("int64", m),
+        "source": store.Spec.rows("str", m),
+    }
+    provenance = store.provenance({"base": base}, **wanted.described())
+    draft = store.Draft(paths.DICTIONARY, "dictionary", provenance, specs, old, kept)
+    parts = list(enumerate(store.blocks(m)))
+    for i, part in track(parts, len(parts), "writing atoms"):
+        for name in ARRAYS:
+            key = (i, 0) if name == "atoms" else (i,)
+            if not draft.finished(name, key):
+                draft.write(name, key, wanted.block(name, part))
     draft.commit()
 
 
-def _atoms(base: store.Store, additions: list[store.Store]) -> Iterator[NDArray[np.float32]]:
-    """Unit-norm atoms, block by block, in order."""
-    for _, block in base.stream("atoms"):
-        yield block
-    for addition in additions:
-        source = addition.read("source")
-        for rows, block in addition.stream("features"):
-            yield normalize(block, source[rows])
+def _summary(wanted: Composition) -> str:
+    base, *added = map(len, wanted.segments)
+    removed = len(wanted.layout.removed)
+    return f"{base} base atoms, {sum(added)} added, {removed} removed, {len(wanted.classes)} classes"
 
 
-def _qualified(addition: store.Store) -> store.Array:
-    return np.array([f"{addition.path}:{name}" for name in addition.read("source")], dtype=np.dtypes.StringDType())
+def _report_duplicates(new: Segment) -> None:
+    """Warn of images whose atom is in the dictionary in force already, or twice among the new ones."""
+    dictionary = store.previous(paths.DICTIONARY, "dictionary")
+    found = duplicates(new, dictionary)
+    for image, twin in found[:3]:
+        warn(f"{image} has the same features as {twin}")
+    if found:
+        warn(
+            f"{len(found)} of the {len(new)} images of {new.name} are in the dictionary twice now: remove one of each?"
+        )
 
 
-def _list_in_params(source: str) -> None:
-    """Append a source to params.yaml's additions, leaving its comments as they are."""
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 1000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load(parameters.PATH.read_text(encoding="utf-8"))
-    document["additions"].append(source)
-    draft = parameters.PATH.with_name(parameters.PATH.name + ".partial")
-    with draft.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
-    draft.replace(parameters.PATH)
+def duplicates(new: Segment, dictionary: store.Store | None) -> list[tuple[str, str]]:
+    """Images of a segment whose atom equals an earlier one to the last bit, each with that one's name."""
+    names: list[str] = []
+    first: dict[bytes, int] = {}
+    if dictionary:
+        names = list(dictionary.read("source"))
+        blocks = dictionary.stream("atoms")
+        for part, atoms in track(blocks, -(-len(names) // store.ROWS), "looking for duplicates"):
+            first |= {_hash(atom): row for row, atom in enumerate(atoms, part.start)}
+    found = []
+    for part in store.blocks(len(new)):
+        rows = np.arange(part.start, part.stop)
+        for row, atom in zip(rows, new.atoms(rows), strict=True):
+            twin = first.setdefault(_hash(atom), len(names) + row)
+            if twin != len(names) + row:
+                found.append(
+                    (str(new.source[row]), str(names[twin] if twin < len(names) else new.source[twin - len(names)]))
+                )
+    return found
+
+
+def _hash(atom: store.Array) -> bytes:
+    return hashlib.blake2b(atom.tobytes(), digest_size=16).digest()
+
+
+def _foresee(params: Params, base: store.Store, source: str) -> None:
+    """Say what adding a source would add, cost and need in disk."""
+    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    if source.startswith(FOLDER):
+        images = pictures(source, params)
+        labels, classes = images.labels, list(images.classes)
+        say(f"{source}: features are extracted when it is added; duplicates show only then")
+    else:
+        new = compose(params.model_copy(update={"additions": [*params.additions, source]}), base).segments[-1]
+        labels, classes = new.origin.read("labels"), new.classes
+        twins = duplicates(new, dictionary)
+        say(f"{source}: {len(twins)} duplicates" + (f", such as {twins[0][0]} of {twins[0][1]}" if twins else ""))
+    m, n_features = dictionary.shape("atoms")
+    unknown = [classes[c] for c in np.unique(labels) if classes[c] not in dictionary.provenance["classes"]]
+    say(f"would add {len(labels)} images to {m} atoms; new classes: {', '.join(unknown) or 'none'}")
+    say(_cost(m, m + len(labels), n_features, 2 if params.gramian.dtype == "float16" else 4))
+
+
+def _cost(m: int, grown: int, n_features: int, entry: int) -> str:
+    """Say what must be computed and written to grow from m atoms, in tiles whose entries have so many bytes."""
+    reached = range(m // store.ROWS, -(-grown // store.ROWS))
+    tiles = sum(i + 1 for i in reached)
+    need = len(reached) * 4 * store.ROWS * n_features + tiles * entry * store.ROWS**2
+    free = shutil.disk_usage(paths.DATA).free
+    return (
+        f"would write {len(reached)} blocks of atoms and {tiles} tiles of the Gramian ({need / 2**20:.0f} MiB, "
+        f"{free / 2**20:.0f} MiB are free), and compute {2e-9 * (grown - m) * grown * n_features:.1f} GFLOP"
+    )

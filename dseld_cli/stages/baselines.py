@@ -41,6 +41,8 @@ def run(params: Params, names: Sequence[str] | None = None) -> None:
     features = store.open_store(paths.features("test"), "features")
     require_same_extractor(features, dictionary)
     atoms, labels, classes = dictionary.read("atoms"), dictionary.read("labels"), dictionary.provenance["classes"]
+    there = atoms.any(axis=1)  # a removed exemplar leaves a gap of zeros
+    atoms, labels = atoms[there], labels[there]
     if len(np.unique(labels)) < 2:
         raise UserError(f"{dictionary.path} has exemplars of one class only: there is nothing to tell apart")
     paths.BASELINES.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,21 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from dseld_cli import folders, paths, store
+from dseld_cli.atoms import atom_blocks, resident_atoms
 from dseld_cli.backbones import Backbone, restored
 from dseld_cli.budget import arrays_within
 from dseld_cli.console import say, table, track, warn
 from dseld_cli.decoders import DECODERS, UNDECIDED, predict, shares
-from dseld_cli.dictionary import require_unit_norm
 from dseld_cli.errors import UserError
-from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics, respond, unstable
-from dseld_cli.lca.inhibition import driving_input, through_atoms
+from dseld_cli.lca import working_set
+from dseld_cli.lca.dynamics import Dynamics
+from dseld_cli.lca.working_set import Coded
 from dseld_cli.params import Params
 from dseld_cli.pictures import open_image
 
 BATCH = 32
-DENSE_ARRAYS = 6
-"""(B, M) float32 arrays alive at once in a step of the recurrence, temporaries included."""
 
 
 @dataclass(frozen=True)
@@ -58,58 +56,50 @@ def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     files = [file for path in images for file in folders.files_of(path)]
     extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
-    atoms = load_atoms(dictionary, params.run.memory, params.run.device)
-    found = list(_verdicts(params, dictionary, files, extractor, atoms))
+    found = list(_verdicts(params, dictionary, files, extractor, encoder(dictionary, params)))
     if as_json:
         print(json.dumps([_plain(verdict) for verdict in found], indent=2, ensure_ascii=False))
     else:
         show(found)
 
 
-def load_atoms(dictionary: store.Store, memory: int, device: str) -> torch.Tensor:
-    """Atoms (M, N), in memory.
+def encoder(dictionary: store.Store, params: Params) -> Callable[[NDArray[np.float32]], Coded]:
+    """Return what codes up to BATCH images (B, N) over a dictionary.
 
     Raises:
-        UserError: if the budget does not hold them.
+        UserError: if the budget does not hold a batch.
 
     """
     m, n = dictionary.shape("atoms")
-    arrays_within(memory, 4 * m * (2 * n + BATCH * DENSE_ARRAYS), f"a dictionary of {m} atoms of {n} features")
-    atoms = dictionary.read("atoms")
-    require_unit_norm(atoms, dictionary)
-    return torch.from_numpy(atoms).to(device)
-
-
-def encode(features: NDArray[np.float32], atoms: torch.Tensor, dynamics: Dynamics) -> tuple[SparseCodes, store.Array]:
-    """Codes of features (B, N) over atoms (M, N), and which images' recurrences diverged, (B,)."""
-    m, n = atoms.shape
-
-    def blocks() -> list[tuple[slice, torch.Tensor]]:
-        return [(slice(0, m), atoms)]
-
-    b = driving_input(torch.from_numpy(features).to(atoms.device), blocks, m)
-    response = respond(b, through_atoms(blocks, n), dynamics)
-    return SparseCodes.from_response(response), unstable(response.energy).cpu().numpy()
+    needed = resident_atoms(params.run.memory, m, n) + working_set.memory_needed(BATCH, m, n, params.lca.steps)
+    arrays_within(params.run.memory, needed, f"{BATCH} images coded over {m} atoms")
+    atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
+    dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
+    return lambda features: working_set.encode(torch.from_numpy(features).to(params.run.device), atoms, m, dynamics)
 
 
 def _verdicts(
-    params: Params, dictionary: store.Store, files: list[Path], extractor: Backbone, atoms: torch.Tensor
+    params: Params,
+    dictionary: store.Store,
+    files: list[Path],
+    extractor: Backbone,
+    encode: Callable[[NDArray[np.float32]], Coded],
 ) -> Iterator[Verdict]:
     labels, source = dictionary.read("labels"), dictionary.read("source")
     classes = dictionary.provenance["classes"]
-    dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
     for part in track(list(store.blocks(len(files), BATCH)), -(-len(files) // BATCH), "classifying batches"):
         readable, arrays = _prepared(files[part], extractor, params.extract.broken == "skip")
         if not arrays:
             continue
         features = extractor.features(arrays)
         _require_fits(features, dictionary, readable[0])
-        codes, diverged = encode(features, atoms, dynamics)
-        if diverged.any():
+        coded = encode(features)
+        if (diverged := coded.report.unstable).any():
             raise UserError(
-                f"the recurrence diverges for {readable[int(diverged.argmax())]} at lca.lambda {dynamics.lambda_:g}, "
-                f"lca.tau {dynamics.tau:g}: raise lca.tau or lca.lambda"
+                f"the recurrence diverges for {readable[int(diverged.argmax())]} at lca.lambda {params.lca.lambda_:g}, "
+                f"lca.tau {params.lca.tau:g}: raise lca.tau or lca.lambda"
             )
+        codes = coded.codes
         scores = DECODERS[params.classify.decoder](codes, labels, len(classes))
         of_all = shares(scores)
         for i, label in enumerate(predict(scores)):

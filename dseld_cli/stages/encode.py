@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dseld_cli import paths, store
+from dseld_cli.atoms import atom_blocks, resident_atoms
 from dseld_cli.budget import arrays_within
 from dseld_cli.console import say, track, warn
-from dseld_cli.dictionary import require_same_extractor, require_unit_norm
+from dseld_cli.dictionary import require_same_extractor
 from dseld_cli.errors import UserError
+from dseld_cli.gramian import require_of, tiles
 from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics, respond
@@ -25,7 +27,6 @@ from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, th
 from dseld_cli.lca.working_set import Coded
 from dseld_cli.leave_one_out import candidates, own_atoms, silence
 from dseld_cli.params import Params
-from dseld_cli.stages.gramian import tiles
 
 LARGEST_BATCH = 1000
 """Images a batch where memory allows: larger ones are no faster, unless the Gramian is read once for all of them."""
@@ -52,7 +53,7 @@ def run(params: Params, split: str = "test") -> None:
     inputs = {"features": features, "dictionary": dictionary}
     if params.encode.inhibition == "gramian":
         inputs["gramian"] = store.open_store(paths.GRAMIAN, "gramian")
-        store.require_input(inputs["gramian"], "dictionary", dictionary)
+        require_of(inputs["gramian"], dictionary)
     rows, barred = images_to_code(params, split, features, dictionary)
     batch = batch_size(params, len(rows), *dictionary.shape("atoms"))
     draft = store.Draft(
@@ -77,8 +78,21 @@ def images_to_code(
     n = features.shape("features")[0]
     if split != "train":
         return draw(n, params.encode.images, params.encode.seed), None
+    return images_to_train_on(params, features, dictionary)
+
+
+def images_to_train_on(
+    params: Params, features: store.Store, dictionary: store.Store
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Rows of training images, as params.yaml's train_decoder wants them and removals allows, with their own atoms.
+
+    Raises:
+        UserError: if there are not so many.
+
+    """
     own = own_atoms(features, dictionary)
     among = candidates(own, params.train_decoder.codes)
+    among = among[~np.isin(features.read("source")[among], params.removals)]
     rows = among[draw(len(among), params.train_decoder.images, params.train_decoder.seed)]
     return rows, [own[row] for row in rows]
 
@@ -117,34 +131,6 @@ def batch_size(params: Params, n_images: int, n_atoms: int, n_features: int) -> 
     while needed(batch) > spare:
         batch -= -(-batch // 16)
     return batch
-
-
-def resident_atoms(memory: int, n_atoms: int, n_features: int) -> int:
-    """Bytes of the atoms if they may stay in memory (at most a third of the budget), of two blocks if streamed."""
-    size = 4 * n_atoms * n_features
-    return size if size <= memory // 3 else min(size, 2 * 4 * store.ROWS * n_features)
-
-
-def atom_blocks(dictionary: store.Store, device: str, memory: int) -> AtomBlocks:
-    """Atoms of a dictionary, kept in memory or streamed from disk, whichever the budget allows.
-
-    Raises:
-        UserError: when they are read, if one is not unit-norm or damaged.
-
-    """
-    n_atoms, n_features = dictionary.shape("atoms")
-
-    def streamed() -> Iterator[tuple[slice, Tensor]]:
-        for rows, block in dictionary.stream("atoms"):
-            require_unit_norm(block, dictionary)
-            yield rows, torch.from_numpy(block).to(device)
-
-    if resident_atoms(memory, n_atoms, n_features) < 4 * n_atoms * n_features:
-        return streamed
-    atoms = torch.empty((n_atoms, n_features), device=device)
-    for rows, block in streamed():
-        atoms[rows] = block
-    return lambda: [(slice(0, n_atoms), atoms)]
 
 
 def _facts(params: Params, split: str, dictionary: store.Store, batch: int) -> dict[str, object]:

@@ -21,7 +21,7 @@ from dseld_cli.decoding import Prepared, decoded, worker_processes
 from dseld_cli.errors import UserError
 from dseld_cli.given import Given
 from dseld_cli.params import Params
-from dseld_cli.pictures import Images
+from dseld_cli.pictures import Images, printable
 from dseld_cli.sampling import held_out, limited
 
 Skipped = dict[str, str]
@@ -42,7 +42,7 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     for name in [split] if split else settings.splits:
-        _extract(params, pictures(params, name), extractor, name, output or paths.features(name))
+        _extract(params, images_of(params, name), extractor, name, output or paths.features(name))
 
 
 def bring(given: Given, split: str, extractor: str | None, output: Path | None = None) -> None:
@@ -68,7 +68,7 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
     say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
 
 
-def pictures(params: Params, split: str) -> Images:
+def images_of(params: Params, split: str) -> Images:
     """Images of a split: test as published; train, less those that are drawn from it for val, if val is wanted.
 
     Raises:
@@ -121,6 +121,7 @@ def _facts(params: Params, pictures: Images, extractor: Backbone, split: str) ->
         "split": split,
         **drawn,
         "images_sha256": _digest(pictures),
+        "batch_size": params.extract.batch_size,
         "classes": list(pictures.classes),
         "extractor": extractor.identity,
     }
@@ -128,7 +129,7 @@ def _facts(params: Params, pictures: Images, extractor: Backbone, split: str) ->
 
 @dataclass(frozen=True)
 class _Block:
-    """Features of the readable images among some rows, and what is wrong with the others."""
+    """Features of the readable images among some rows, batch by batch, and what is wrong with the others."""
 
     rows: slice
     features: list[NDArray[np.float32]]
@@ -151,19 +152,22 @@ def _blocks(params: Params, pictures: Images, extractor: Backbone, done: int, sp
         unit="images",
     )
     for part in blocks:
-        found: list[NDArray[np.float32]] = []
-        broken: Skipped = {}
+        block = _Block(part, [], {})
         for batch, prepared in steps:
-            bad = {row: array for row, array in zip(batch, prepared, strict=True) if isinstance(array, str)}
-            broken |= {str(row): why for row, why in bad.items()}
-            readable = [array for array in prepared if not isinstance(array, str)]
-            if readable:
-                found.append(
-                    _finite(extractor.features(readable), [row for row in batch if row not in bad], pictures.source)
-                )
+            _add(block, batch, prepared, extractor, pictures)
             if batch.stop == part.stop:
                 break
-        yield _Block(part, found, broken)
+        yield block
+
+
+def _add(block: _Block, batch: range, prepared: list[Prepared], extractor: Backbone, pictures: Images) -> None:
+    """Add a batch's features to its block, or what is wrong with its images."""
+    readable = {row: array for row, array in zip(batch, prepared, strict=True) if not isinstance(array, str)}
+    broken = {row: why for row, why in zip(batch, prepared, strict=True) if isinstance(why, str)}
+    if readable:
+        features = extractor.features(list(readable.values()))
+        block.features.append(_finite(features, list(readable), pictures.source))
+    block.broken.update({str(row): printable(why) for row, why in broken.items()})
 
 
 def _finite(features: NDArray[np.float32], rows: list[int], source: list[str]) -> NDArray[np.float32]:
@@ -205,11 +209,6 @@ def _commit(draft: store.Draft, pictures: Images, skipped: Skipped) -> None:
     draft.put("labels", pictures.labels[kept])
     draft.put("source", source[kept])
     draft.commit()
-
-
-def printable(name: str) -> str:
-    """File name as valid Unicode: bytes that are none become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _digest(pictures: Images) -> str:

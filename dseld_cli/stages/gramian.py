@@ -1,84 +1,191 @@
-"""`dseld gramian`: inner products of all atoms, tile by tile, on and below the diagonal (paper, Eq. 5)."""
+"""`dseld gramian`: inner products of all atoms, tile by tile, on and below the diagonal (paper, Eq. 5).
+
+A tile is a function of two blocks of atoms. So a tile of an older Gramian whose two blocks are still the same stays as
+it is, whatever happened to the dictionary: growth, removal, another base. Of the last, ragged block, which growth
+extends, the products that are there already are copied and only those with the new atoms computed.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from dseld_cli import paths, store
+from dseld_cli import chunks, paths, store
 from dseld_cli.budget import arrays_within
 from dseld_cli.console import say, track
 from dseld_cli.dictionary import require_unit_norm
+from dseld_cli.errors import UserError
+from dseld_cli.gramian import is_of
 from dseld_cli.params import Params
 
-Panel = tuple[range, int]
+IN_FLIGHT = 3
+"""Finished tiles that may wait for the disk."""
+TILES_HELD = 2 * IN_FLIGHT + 3
+"""Tiles in memory at once: those in flight, as computed and as zarr lays them out, one that is made and what for."""
 
 
 def run(params: Params) -> None:
-    """Compute and store the Gramian of the dictionary in force.
+    """Bring the stored Gramian up to date with the dictionary in force, and replace tiles that are damaged.
 
     Raises:
-        UserError: if there is no dictionary, or the memory budget does not hold three tiles.
+        UserError: if there is no dictionary, the memory budget is too small, or another process does the same.
 
     """
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    with store.locked(paths.GRAMIAN):
+        n_blocks = -(-dictionary.shape("atoms")[0] // store.ROWS)
+        keys: list[store.Key] = [(i, j) for i in range(n_blocks) for j in range(i + 1)]
+        reuse = _reuse(dictionary, params.gramian.dtype)
+        kept = [key for key in keys if reuse and reuse.whole(key)]
+        if reuse and is_of(reuse.old, dictionary):
+            kept = [key for key in track(kept, len(kept), "verifying tiles") if reuse.old.intact("gramian", key)]
+            if kept == keys:
+                store.tidy(paths.GRAMIAN)
+                say(f"{paths.GRAMIAN}: up to date, all {len(keys)} tiles intact")
+                return
+        _compute(params, dictionary, reuse, keys, kept)
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """What an older Gramian offers to a newer one.
+
+    Attributes:
+        same: blocks of atoms that are what they were.
+        grown: the block that begins with all the atoms that it had, or -1.
+        known: how many atoms it had.
+
+    """
+
+    old: store.Store
+    same: frozenset[int]
+    grown: int
+    known: int
+
+    @classmethod
+    def of(cls, old: store.Store, dictionary: store.Store) -> Reuse:
+        """Compare the atoms of the dictionary with those of which the old Gramian is."""
+        now, then = dictionary.arrays["atoms"]["sha256"], old.provenance["atoms"]["sha256"]
+        same = frozenset(int(key.split("/")[0]) for key in now if now[key] == then.get(key))
+        m = old.provenance["atoms"]["shape"][0]
+        last, known = divmod(m, store.ROWS)
+        if known and m < dictionary.shape("atoms")[0]:
+            begins = dictionary.rows("atoms", slice(m - known, m))
+            if chunks.digest(begins) == then[f"{last}/0"]:
+                return cls(old, same, last, known)
+        return cls(old, same, -1, 0)
+
+    def whole(self, key: store.Key) -> bool:
+        """Whether a tile is what it was."""
+        return key[0] in self.same and key[1] in self.same
+
+    def corner(self, key: store.Key) -> Tensor | None:
+        """Upper left corner of a tile as the old Gramian has it; None if it has none, or a damaged one."""
+        i, j = key
+        if i != self.grown or not (j == i or j in self.same):
+            return None
+        rows, columns = (slice(k * store.ROWS, (k + 1) * store.ROWS) for k in key)
+        try:
+            return torch.from_numpy(self.old.rows("gramian", rows, columns)).float()
+        except UserError:
+            return None
+
+
+def _reuse(dictionary: store.Store, dtype: str) -> Reuse | None:
+    """Look at what the Gramian that is there offers, if any."""
+    old = store.previous(paths.GRAMIAN, "gramian")
+    if old is None or old.arrays["gramian"]["dtype"] != dtype or old.chunks("gramian") != (store.ROWS, store.ROWS):
+        return None
+    return Reuse.of(old, dictionary)
+
+
+def _compute(
+    params: Params, dictionary: store.Store, reuse: Reuse | None, keys: list[store.Key], kept: list[store.Key]
+) -> None:
     m, n_features = dictionary.shape("atoms")
-    specs = {"gramian": store.Spec((m, m), "float32", (store.ROWS, store.ROWS), hashed=False)}
-    draft = store.Draft(paths.GRAMIAN, "gramian", store.provenance({"dictionary": dictionary}), specs)
-    per_panel = panel_blocks(params.run.memory, n_features)
-    device = torch.device(params.run.device)
-    cuts = list(store.blocks(m))
-    total = len(cuts) * (len(cuts) + 1) // 2
-    steps = track(_tiles(dictionary, cuts, per_panel, device, draft), total, "Gramian tiles")
-    for rows, columns, tile in steps:
-        draft["gramian"][rows, columns] = tile.cpu().numpy()
+    held = panel_blocks(params.run.memory, n_features)
+    specs = {"gramian": store.Spec((m, m), params.gramian.dtype, (store.ROWS, store.ROWS))}
+    provenance = store.provenance({}, atoms=dictionary.arrays["atoms"])
+    old = reuse.old if reuse else None
+    draft = store.Draft(paths.GRAMIAN, "gramian", provenance, specs, old, {"gramian": kept})
+    missing = [key for key in keys if not draft.finished("gramian", key)]
+    began = time.monotonic()
+    made = _tiles(dictionary, reuse, missing, held, torch.device(params.run.device))
+    for _ in track(_written(draft, made), len(keys), "Gramian tiles", len(keys) - len(missing)):
+        pass
     draft.commit()
-    say(f"{paths.GRAMIAN}: {m} x {m}, {total} tiles of {store.ROWS} x {store.ROWS} on and below the diagonal")
+    seconds = time.monotonic() - began
+    say(
+        f"{paths.GRAMIAN}: {m} x {m} in {len(keys)} tiles of {store.ROWS} x {store.ROWS} on and below the diagonal, "
+        f"{len(missing)} of them written in {seconds:.1f} s, the others as they were"
+    )
 
 
 def panel_blocks(memory: int, n_features: int) -> int:
-    """How many blocks of atoms to hold at once: the budget less one more block, and a tile in three copies.
+    """How many blocks of atoms to hold at once: what the budget leaves beside one more block, and the tiles in work.
 
     Raises:
         UserError: if the budget does not hold two blocks and the tiles.
 
     """
     block = 4 * store.ROWS * n_features
-    tiles = 3 * 4 * store.ROWS**2
-    spare = arrays_within(memory, needed=3 * block + tiles, what="two blocks of atoms and a tile of the Gramian")
+    tiles = TILES_HELD * 4 * store.ROWS**2
+    spare = arrays_within(memory, needed=3 * block + tiles, what="two blocks of atoms and the tiles in work")
     return max(1, (spare - tiles) // block - 2)
 
 
 def _tiles(
-    dictionary: store.Store, cuts: list[slice], per_panel: int, device: torch.device, draft: store.Draft
-) -> Iterator[tuple[slice, slice, torch.Tensor]]:
-    """Tiles not on disk yet: panels of rows stay in memory while the blocks of columns stream past."""
+    dictionary: store.Store, reuse: Reuse | None, missing: list[store.Key], held: int, device: torch.device
+) -> Iterator[tuple[store.Key, Tensor]]:
+    """Missing tiles: panels of rows stay in memory while the blocks of columns stream past."""
 
-    def block(i: int) -> torch.Tensor:
-        rows = dictionary.rows("atoms", cuts[i])
-        require_unit_norm(rows, dictionary)
-        return torch.from_numpy(rows).to(device)
+    def block(i: int) -> Tensor:
+        atoms = dictionary.rows("atoms", slice(i * store.ROWS, (i + 1) * store.ROWS))
+        require_unit_norm(atoms, dictionary)
+        return torch.from_numpy(atoms).to(device)
 
-    for start in range(0, len(cuts), per_panel):
-        panel = {i: block(i) for i in range(start, min(start + per_panel, len(cuts)))}
-        for j in range(max(panel) + 1):
-            missing = [i for i in panel if i >= j and not _on_disk(draft.partial, i, j)]
-            columns = panel.get(j) if j in panel else block(j) if missing else None
-            for i in missing:
-                assert columns is not None
-                yield cuts[i], cuts[j], panel[i] @ columns.T
-
-
-def _on_disk(partial: Path, i: int, j: int) -> bool:
-    """Whether a tile was written: zarr puts a chunk's file in place whole or not at all."""
-    return (partial / "gramian" / "c" / str(i) / str(j)).exists()
+    wanted, todo = sorted({i for i, _ in missing}), set(missing)
+    for part in store.blocks(len(wanted), held):
+        panel = {i: block(i) for i in wanted[part]}
+        for j in sorted({j for i, j in missing if i in panel}):
+            columns = panel[j] if j in panel else block(j)
+            for i in (i for i in panel if (i, j) in todo):
+                corner = reuse.corner((i, j)) if reuse else None
+                yield (i, j), product(panel[i], columns, None if corner is None else corner.to(device))
 
 
-def tiles(gramian: store.Store) -> Iterator[tuple[slice, slice, store.Array]]:
-    """Read every stored tile once: (rows, columns, tile)."""
-    cuts = list(store.blocks(gramian.shape("gramian")[0]))
-    for i, rows in enumerate(cuts):
-        for columns in cuts[: i + 1]:
-            yield rows, columns, gramian.rows("gramian", rows, columns)
+def product(rows: Tensor, columns: Tensor, known: Tensor | None = None) -> Tensor:
+    """Inner products (R, C) of atoms (R, N) and (C, N), but for an upper left corner (r, c) that is known."""
+    if known is None:
+        return rows @ columns.T
+    r, c = known.shape
+    tile = rows.new_empty((len(rows), len(columns)))
+    tile[:r, :c] = known
+    tile[r:] = rows[r:] @ columns.T
+    tile[:r, c:] = rows[:r] @ columns[c:].T
+    return tile
+
+
+def _written(draft: store.Draft, tiles: Iterator[tuple[store.Key, Tensor]]) -> Iterator[None]:
+    """Write tiles in a thread of its own, while the next are computed."""
+    dtype = draft.specs["gramian"].dtype
+    pending: deque[Future[None]] = deque()
+
+    def write(key: store.Key, tile: Tensor) -> None:
+        draft.write("gramian", key, tile.cpu().numpy().astype(dtype, copy=False))
+
+    with ThreadPoolExecutor(1) as writer:
+        for key, tile in tiles:
+            pending.append(writer.submit(write, key, tile))
+            if len(pending) == IN_FLIGHT:
+                pending.popleft().result()
+                yield
+        for last in pending:
+            last.result()
+            yield

@@ -27,7 +27,7 @@ from dseld_cli.pictures import Images
 from dseld_cli.stages import evaluate
 from dseld_cli.stages.classify import explain
 from dseld_cli.stages.decode import read_codes
-from dseld_cli.stages.extract import pictures
+from dseld_cli.stages.extract import images_of
 from dseld_cli.stages.workload import measured
 from dseld_cli.workload import Workload
 
@@ -148,7 +148,7 @@ def _shower(params: Params) -> Show:
     known: dict[str, tuple[Images, int]] = {}
     for split in params.extract.splits:
         try:
-            images = pictures(params, split)
+            images = images_of(params, split)
         except UserError:
             continue
         known |= {name: (images, i) for i, name in enumerate(images.source)}

@@ -23,9 +23,8 @@ from dseld_cli.errors import UserError
 from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics
-from dseld_cli.leave_one_out import candidates, own_atoms
 from dseld_cli.params import Params
-from dseld_cli.stages.encode import draw
+from dseld_cli.stages.encode import draw, images_to_train_on
 
 KEYS = ("size", "lambda", "tau", "steps")
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -134,10 +133,8 @@ def _training(params: Params, dictionary: store.Store) -> Sample:
     """Training images for the shallow network, with their own atoms."""
     features = store.open_store(paths.features("train"), "features")
     require_same_extractor(features, dictionary)
-    own = own_atoms(features, dictionary)
-    among = candidates(own, params.train_decoder.codes)
-    rows = among[draw(len(among), params.train_decoder.images, params.train_decoder.seed)]
-    return Sample(features.read("features")[rows], _truth(features, dictionary)[rows], [own[row] for row in rows])
+    rows, own = images_to_train_on(params, features, dictionary)
+    return Sample(features.read("features")[rows], _truth(features, dictionary)[rows], own)
 
 
 def _truth(features: store.Store, dictionary: store.Store) -> Int64:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from dseld_cli import paths, store
+from dseld_cli.atoms import atom_blocks
 from dseld_cli.backbones import GIVEN, restored
 from dseld_cli.console import say, table, track
 from dseld_cli.decoders import DECODERS, predict
@@ -20,8 +21,7 @@ from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics
 from dseld_cli.params import Params
 from dseld_cli.stages.decode import part_of, read_codes
-from dseld_cli.stages.encode import atom_blocks
-from dseld_cli.stages.extract import pictures
+from dseld_cli.stages.extract import images_of
 
 REPEATS = 5
 """Batches that are timed, after one that is not; the median counts."""
@@ -75,7 +75,7 @@ def milliseconds(part: Part, size: int, n: int) -> float:
 def _extraction(params: Params, dictionary: store.Store) -> Part:
     """From the image on disk to its features."""
     extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
-    images = pictures(params, "test")
+    images = images_of(params, "test")
     return lambda part: extractor.features(
         [extractor.prepare(images.open(images.raw(i))) for i in range(part.start, part.stop)]
     )

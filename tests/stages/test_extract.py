@@ -1,5 +1,6 @@
 """`dseld extract`: splits, limits, broken images, a killed run, features made elsewhere."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,17 @@ def zoo(folder: Path) -> Path:
     (train / "cat/inner/žirafa").mkdir(parents=True)
     Image.new("RGB", (6, 6), (9, 8, 7)).save(train / "cat/inner/žirafa/长颈鹿.webp")
     return folder
+
+
+def test_names_that_are_no_unicode_are_escaped(folder: Path, run: Run) -> None:
+    latin = folder / "images/train" / os.fsdecode(b"b\xeate")
+    (folder / "images/train/bee").rename(latin)
+    (folder / "images/test/bee").rename(folder / "images/test" / latin.name)
+    (latin / "0.png").rename(latin / os.fsdecode(b"\xe9.png"))
+    (latin / "1.png").write_text("no image")
+    run("extract --broken skip")
+    assert features("test").provenance["classes"] == ["ant", "b\\udceate", "cat"]
+    assert "train/b\\udceate/\\udce9.png" in sources("train")
 
 
 BROKEN = ["ant/text.jpg", "ant/zero.jpg", "bee/cut.jpg", "bee/huge.png", "cat/loop.jpg"]

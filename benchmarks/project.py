@@ -1,0 +1,62 @@
+"""What the benchmarks share: a project folder with a dictionary of synthetic features, and dseld run in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from dseld_cli import store
+
+ROOT = Path(__file__).parents[1]
+EXTRACTOR = {"backbone": "synthetic", "weights": "none", "transform": "none"}
+
+
+def features(path: Path, n: int, n_features: int, seed: int) -> None:
+    """Commit a store of n positive features, as after a ReLU and pooling, of 100 classes."""
+    facts = store.provenance({}, classes=[f"{c:03d}" for c in range(100)], extractor=EXTRACTOR, seed=seed)
+    draft = store.Draft(path, "features", facts, {"features": store.Spec.rows("float32", n, n_features)})
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).gamma(0.5, 1.0, (100, n_features)).astype(np.float32)
+    labels = rng.integers(0, 100, n)
+    for part in store.blocks(n):
+        noise = rng.standard_exponential((part.stop - part.start, n_features), np.float32)
+        draft["features"][part] = centres[labels[part]] * 0.5 + noise
+    draft.put("labels", labels)
+    draft.put("source", np.array([f"{seed}/{i}" for i in range(n)], dtype=np.dtypes.StringDType()))
+    draft.commit()
+
+
+def project(folder: Path, **changes: object) -> None:
+    """Make a folder with a params.yaml to run dseld in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = YAML().load((ROOT / "params.yaml").read_text())
+    for name, value in changes.items():
+        section, key = name.split("__")
+        document[section][key] = value
+    with (folder / "params.yaml").open("w") as file:
+        YAML().dump(document, file)
+
+
+def dseld(folder: Path, *arguments: str) -> tuple[float, int, str]:
+    """Run dseld under `/usr/bin/time -v`: seconds, peak resident bytes, what it said."""
+    timer = ["/usr/bin/time", "-v"] if shutil.which("time") else []
+    began = time.monotonic()
+    done = subprocess.run(
+        [*timer, sys.executable, "-c", "from dseld_cli.cli import app; app()", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - began
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    peak = re.search(r"Maximum resident set size \(kbytes\): (\d+)", done.stderr)
+    return seconds, 1024 * int(peak[1]) if peak else 0, done.stdout.strip()
