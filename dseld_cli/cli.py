@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
 
 from dseld_cli import __version__
 from dseld_cli.errors import UserError
-from dseld_cli.params import load
+from dseld_cli.params import Decoder, TrainedDecoder, load
 
 
 class Commands(TyperGroup):
@@ -45,8 +45,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+START = "Starting a project"
 PIPELINE = "The pipeline, in order (dvc repro runs what is out of date)"
 GROW = "Growing a dictionary"
+COMPARE = "Trained decoders and baselines"
+PAPER = "Tables and figures of the paper"
 USE = "Using a dictionary"
 IMAGES = "Which images"
 NETWORK = "Which network"
@@ -57,12 +60,14 @@ Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Memory budget, e.g. 4GiB. Default: params.yaml, run.memory.")
 ]
 Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="cpu or cuda. Default: params.yaml, run.device.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Decoders = Annotated[
     list[str] | None,
     typer.Option(
         "--decoder",
         metavar="NAME",
-        help="max-activation or class-sum; may be given again. Default: all of params.yaml, decoders.",
+        help="max-activation, class-sum, minimum-residual, balanced-class-sum or shallow-nn; may be given again. "
+        "Default: all of params.yaml, decoders.",
     ),
 ]
 
@@ -356,7 +361,9 @@ def encode(
     images: Annotated[
         str | None,
         typer.Option(
-            metavar="N", help="How many images, drawn at random, or all. Default: params.yaml, encode.images."
+            metavar="N",
+            help="How many images, drawn at random, or all. Default: params.yaml, encode.images (split train: "
+            "train_decoder.images).",
         ),
     ] = None,
     seed: Annotated[
@@ -378,10 +385,15 @@ def encode(
     from there, data/gramian.zarr; writes data/codes/<split>.zarr. A killed run
     goes on at the batch it was in.
 
+    Codes of the train split are for training a decoder: an image's own atom,
+    and exact copies of it, cannot fire (params.yaml, train_decoder.codes).
+
     [dim]Example:[/dim]  dseld encode --lambda 2 --images 500
+    [dim]Example:[/dim]  dseld encode --split train && dseld train-decoder
     """
     from dseld_cli.stages import encode as stage
 
+    section = "train_decoder" if split == "train" else "encode"
     params = _params(
         {
             "lca.lambda": lambda_,
@@ -390,8 +402,8 @@ def encode(
             "encode.method": method,
             "encode.inhibition": inhibition,
             "encode.energy": energy,
-            "encode.images": _count(images),
-            "encode.seed": seed,
+            f"{section}.images": _count(images),
+            f"{section}.seed": seed,
             "run.memory": memory,
             "run.device": device,
         }
@@ -404,29 +416,83 @@ def decode(decoder: Decoders = None, split: Split = "test") -> None:
     """Read a class off each code.
 
     Reads data/codes/<split>.zarr and the atoms' classes; writes
-    data/predictions/<decoder>.zarr. max-activation takes the class of the
-    strongest neuron (paper, Eq. 9), class-sum the class whose neurons sum
-    highest (Eq. 10).
+    data/predictions/<decoder>.zarr, with scores that sum to one.
+
+    max-activation takes the class of the strongest neuron (paper, Eq. 9),
+    class-sum the class whose neurons sum highest (Eq. 10), balanced-class-sum
+    allows for classes with unequal numbers of exemplars, minimum-residual takes
+    the class that alone explains most of the image (SRC, Wright 2009), and
+    shallow-nn is a network that dseld train-decoder trained before.
 
     [dim]Example:[/dim]  dseld decode --decoder class-sum
     """
     from dseld_cli.stages import decode as stage
 
-    stage.run(_decoders(decoder), split=split)
+    stage.run(load(), _chosen(decoder), split)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def evaluate(decoder: Decoders = None, split: Split = "test") -> None:
     """Compare predictions with labels: a table here, metrics.json, and plots for `dvc plots show`.
 
-    Reads data/predictions/<decoder>.zarr and what they were made from; writes
-    metrics.json and data/plots/.
+    Reads data/predictions/<decoder>.zarr, data/baselines/<name>.zarr and what
+    they were made from; writes metrics.json, data/per_class.csv,
+    data/confusion.csv and data/plots/. Trained decoders and baselines that
+    params.yaml lists are evaluated where they were run.
 
     [dim]Example:[/dim]  dseld evaluate --decoder class-sum
     """
     from dseld_cli.stages import evaluate as stage
 
-    stage.run(_decoders(decoder), split=split)
+    stage.run(load(), _chosen(decoder), split)
+
+
+@app.command(rich_help_panel=COMPARE)
+def train_decoder(
+    seed: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Seeds the training. Default: params.yaml, train_decoder.seed.")
+    ] = None,
+) -> None:
+    """Train a shallow network on codes of training images.
+
+    Reads data/codes/train.zarr, where no image is coded with its own atom;
+    writes data/decoders/shallow-nn.zarr. One linear layer that starts as
+    class-sum, and stops when images held out gain no more. Then decode with
+    --decoder shallow-nn. Which images it learns from is in params.yaml,
+    train_decoder.
+
+    [dim]Example:[/dim]  dseld encode --split train && dseld train-decoder
+    """
+    from dseld_cli.stages import train_decoder as stage
+
+    stage.run(load({"train_decoder.seed": seed}))
+
+
+@app.command(rich_help_panel=COMPARE)
+def baselines(
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="nearest-class-mean, cosine-knn or logistic-regression; may be given again. Default: all of "
+            "params.yaml, baselines.names.",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Neighbours in cosine-knn. Default: params.yaml, baselines.neighbours."),
+    ] = None,
+) -> None:
+    """Classify the test images from the same features and exemplars without coding, for comparison.
+
+    Reads data/features/test.zarr and data/dictionary.zarr; writes
+    data/baselines/<name>.zarr, which dseld evaluate shows below the decoders.
+
+    [dim]Example:[/dim]  dseld baselines --baseline cosine-knn --neighbours 5
+    """
+    from dseld_cli.stages import baselines as stage
+
+    stage.run(load({"baselines.names": baseline, "baselines.neighbours": neighbours}))
 
 
 @app.command(rich_help_panel=GROW)
@@ -531,7 +597,7 @@ def classify(
             metavar="WHAT", help="What a broken image does: fail or skip. Default: params.yaml, extract.broken."
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Json = False,
     memory: Memory = None,
     device: Device = None,
 ) -> None:
@@ -559,12 +625,186 @@ def classify(
     stage.run(params, images, as_json=json)
 
 
+@app.command(rich_help_panel=START)
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where; made if it is not there.")] = Path(),
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Settings: digits, mnist, or e.g. cifar100-resnet152.")
+    ] = "digits",
+    data_root: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where data sets are or go. Default: data/raw in FOLDER.")
+    ] = None,
+) -> None:
+    """Start a project: the pipeline, params.yaml with the settings of an experiment, a git repository.
+
+    A preset is digits, mnist, fashion-mnist, or DATASET-BACKBONE: cifar10,
+    cifar100 or imagenet with resnet152, resnet50, efficientnet, densenet121,
+    mobilenet, inception, vgg16 or efficientnet_lite0, at the paper's 50,000
+    exemplars, lambda 2 and 100 steps.
+
+    [dim]Example:[/dim]  dseld init cifar --preset cifar100-resnet152 --data-root ~/data
+    [dim]Example:[/dim]  cd cifar && dvc repro
+    """
+    from dseld_cli.stages import init as stage
+
+    stage.run(folder, preset, data_root and str(Path(data_root).expanduser().resolve()))
+
+
+@app.command(rich_help_panel=PAPER)
+def workload(
+    atoms: Annotated[int | None, typer.Option(metavar="M", help="Atoms. Default: the dictionary's.")] = None,
+    features: Annotated[int | None, typer.Option(metavar="N", help="Features. Default: the dictionary's.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="K", help="Steps. Default: params.yaml, lca.steps.")] = None,
+    firing: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Share of the neurons firing at a step. Default: as measured here."),
+    ] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="The paper's networks, 50,000 atoms, 0.4 % firing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Count what an image costs: in closed form for any setting, and measured on this run's codes.
+
+    Floating-point operations of the driving input, of inhibition by the neurons
+    that fire, and of the Gramian, once; then, where data/codes/test.zarr is,
+    NeuroBench's ActivationSparsity, SynapticOperations and Footprint.
+
+    [dim]Example:[/dim]  dseld workload --atoms 50000 --features 2048 --firing 0.4
+    [dim]Example:[/dim]  dseld workload --paper --json
+    """
+    from dseld_cli.stages import workload as stage
+
+    stage.run(load({"lca.steps": steps}), atoms, features, firing, paper, as_json)
+
+
+@app.command(rich_help_panel=PAPER)
+def reconstruct(
+    images: Annotated[
+        int | None, typer.Option(metavar="N", help="Test images. Default: params.yaml, reconstruct.images.")
+    ] = None,
+    atoms: Annotated[
+        int | None, typer.Option(metavar="M", help="Atoms, each kind. Default: params.yaml, reconstruct.atoms.")
+    ] = None,
+    lambda_: Annotated[
+        float | None,
+        typer.Option("--lambda", metavar="L", help="Firing threshold. Default: params.yaml, reconstruct.lambda."),
+    ] = None,
+    tau: Annotated[
+        float | None, typer.Option(metavar="TAU", help="Time constant. Default: params.yaml, reconstruct.tau.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="K", help="Number of steps. Default: params.yaml, reconstruct.steps.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Rebuild test images from their codes, over training images and over Gaussian noise.
+
+    Reads the pixels of params.yaml's data.dataset; writes
+    data/reconstruction/: images.png (inputs and both reconstructions),
+    energy.png (at every step) and figures.json. Prints MSE, PSNR, SSIM, and the
+    step at which the energy had settled to 1 % of its descent.
+
+    [dim]Example:[/dim]  dseld reconstruct --images 5 --steps 2000
+    """
+    from dseld_cli.stages import reconstruct as stage
+
+    given = {"images": images, "atoms": atoms, "lambda": lambda_, "tau": tau, "steps": steps}
+    stage.run(load({f"reconstruct.{key}": value for key, value in given.items()}), as_json)
+
+
+@app.command(rich_help_panel=PAPER)
+def timing(
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(metavar="B", help="Images a batch; may be given again.", show_default="1 and 50"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Time extraction, encoding and decoding of an image on this machine.
+
+    Reads the test images, data/features/test.zarr, data/codes/test.zarr and
+    data/dictionary.zarr; lambda, tau and steps are those of params.yaml. For
+    each batch size, the median of five batches.
+
+    [dim]Example:[/dim]  dseld timing --batch 1 --batch 100
+    """
+    from dseld_cli.stages import timing as stage
+
+    stage.run(load(), batch or [1, 50], as_json)
+
+
+@app.command(rich_help_panel=PAPER)
+def sweep(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="size, lambda, tau or steps.")],
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="What to try. Default: size doubled from the number of features on; a "
+            "quarter to four times params.yaml's lambda, tau or steps.",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which images: val or test.", show_default=True)] = "val",
+    images: Annotated[
+        str | None, typer.Option(metavar="N", help="How many, or all. Default: params.yaml, encode.images.")
+    ] = None,
+    train_images: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="How many to train on. Default: params.yaml, train_decoder.images."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw accuracy against the number of exemplars, lambda, tau or steps.
+
+    Reads data/dictionary.zarr, of which each size takes the first so many, and
+    data/features/<split>.zarr (train.zarr as well, if params.yaml lists trained
+    decoders); writes data/sweeps/KEY.csv and KEY.png. Settings are chosen on
+    the val split (params.yaml, extract.splits); test is for the last figure.
+    Backbones need new features: queue them with
+    dvc exp run --queue -S extract.backbone=resnet50,vgg16 instead.
+
+    [dim]Example:[/dim]  dseld sweep size --split test
+    [dim]Example:[/dim]  dseld sweep lambda --values 0.5,1,2,4 --images 500
+    """
+    from dseld_cli.stages import sweep as stage
+
+    params = load({"encode.images": _count(images), "train_decoder.images": _count(train_images)})
+    stage.run(params, key, _numbers(values), split, as_json)
+
+
+@app.command(rich_help_panel=PAPER)
+def report(
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page of all that has been run, to read in a browser or to send.
+
+    Reads data/predictions/, data/baselines/, data/codes/test.zarr and, where they
+    are, data/reconstruction/ and data/sweeps/. Accuracy, confusion, neurons
+    firing, energy (params.yaml, encode.energy), cost, and a gallery of right and
+    wrong images, each with the exemplars that decided it. Needs no network.
+
+    [dim]Example:[/dim]  dseld report --output ~/digits.html
+    """
+    from dseld_cli.stages import report as stage
+
+    stage.run(load(), output.expanduser())
+
+
 def _params(overrides: dict[str, object]) -> Any:
     return load(overrides)
 
 
-def _decoders(names: list[str] | None) -> Any:
-    return load({"decoders": names})
+def _chosen(decoders: list[str] | None) -> list[str] | None:
+    known = (*get_args(Decoder), *get_args(TrainedDecoder))
+    if unknown := set(decoders or ()) - set(known):
+        raise UserError(f"--decoder {min(unknown)}: there are {', '.join(known)}")
+    return decoders
+
+
+def _numbers(values: str | None) -> list[float] | None:
+    try:
+        return [float(value) for value in values.split(",")] if values is not None else None
+    except ValueError:
+        raise UserError(f"--values {values}: should be numbers with commas between them, such as 1,2,4") from None
 
 
 def _count(value: str | None) -> int | str | None:

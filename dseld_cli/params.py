@@ -15,7 +15,6 @@ from dseld_cli.errors import UserError
 PATH = Path("params.yaml")
 GIB = 2**30
 MINIMUM_MEMORY = 3 * GIB // 2
-DECODERS = ("max-activation", "class-sum")
 
 
 def parse_count(value: object) -> object:
@@ -71,7 +70,9 @@ def _word_or_number(value: object, word: str, least: int) -> object:
 Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
 Memory = Annotated[int, BeforeValidator(parse_memory)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Decoder = Literal["max-activation", "class-sum"]
+Decoder = Literal["max-activation", "class-sum", "balanced-class-sum", "minimum-residual"]
+TrainedDecoder = Literal["shallow-nn"]
+Baseline = Literal["nearest-class-mean", "cosine-knn", "logistic-regression"]
 
 
 class Section(BaseModel):
@@ -137,10 +138,36 @@ class Encode(Section):
     seed: Seed
 
 
+class TrainDecoder(Section):
+    """Which training images are coded to train a decoder on."""
+
+    codes: Literal["leave-one-out", "outside"]
+    images: Count
+    seed: Seed
+
+
+class Baselines(Section):
+    """Classifiers of the same features and exemplars, without coding."""
+
+    names: list[Baseline]
+    neighbours: Annotated[int, Field(ge=1)]
+
+
+class Reconstruct(Section):
+    """What `dseld reconstruct` rebuilds, and at which setting."""
+
+    images: Annotated[int, Field(ge=1)]
+    atoms: Annotated[int, Field(ge=2)]
+    lambda_: Annotated[float, Field(gt=0, allow_inf_nan=False, alias="lambda")]
+    tau: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    steps: Annotated[int, Field(ge=1)]
+    seed: Seed
+
+
 class Classify(Section):
     """What `dseld classify` says about an image."""
 
-    decoder: Decoder
+    decoder: Literal["max-activation", "class-sum"]
     exemplars: Annotated[int, Field(ge=1)]
 
 
@@ -164,7 +191,11 @@ class Params(Section):
     lca: Lca
     encode: Encode
     decoders: Annotated[list[Decoder], Field(min_length=1)]
+    trained_decoders: list[TrainedDecoder]
+    train_decoder: TrainDecoder
+    baselines: Baselines
     classify: Classify
+    reconstruct: Reconstruct
     run: Run
 
 

@@ -8,10 +8,14 @@ BASE = DATA / "base.zarr"
 DICTIONARY = DATA / "dictionary.zarr"
 """The dictionary in force: the base and every addition."""
 GRAMIAN = DATA / "gramian.zarr"
+BASELINES = DATA / "baselines"
+RECONSTRUCTION = DATA / "reconstruction"
+SWEEPS = DATA / "sweeps"
 ADDED = DATA / "features" / "added"
 """Features of image folders that joined the dictionary."""
 METRICS = Path("metrics.json")
 PER_CLASS = DATA / "per_class.csv"
+CONFUSION = DATA / "confusion.csv"
 PLOTS = DATA / "plots"
 
 
@@ -23,6 +27,16 @@ def features(split: str) -> Path:
 def codes(split: str) -> Path:
     """Codes of a split over the dictionary in force."""
     return DATA / "codes" / f"{split}.zarr"
+
+
+def network(decoder: str) -> Path:
+    """Weights of a trained decoder."""
+    return DATA / "decoders" / f"{decoder}.zarr"
+
+
+def baseline(name: str) -> Path:
+    """Predictions of a baseline for the whole test split."""
+    return BASELINES / f"{name}.zarr"
 
 
 def predictions(decoder: str) -> Path:

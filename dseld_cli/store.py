@@ -43,6 +43,8 @@ MADE_BY = {
     "gramian": "dseld gramian",
     "codes": "dseld encode",
     "predictions": "dseld decode",
+    "network": "dseld train-decoder",
+    "baseline": "dseld baselines",
 }
 MENDED = ("dictionary", "gramian")
 """Kinds whose command replaces damaged chunks alone."""

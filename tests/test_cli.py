@@ -11,6 +11,7 @@ from tests.conftest import Run
 
 COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars"]
 COMMANDS += ["remove-exemplars", "classify"]
+COMMANDS += ["train-decoder", "baselines", "workload", "reconstruct", "report", "sweep", "init", "timing"]
 
 
 def test_help_shows_every_command_and_an_example(run: Run) -> None:

@@ -47,7 +47,7 @@ def test_every_key_has_a_comment_above_it() -> None:
         ({"build_dict__seed": -1}, "build_dict.seed should be greater than or equal to 0; got -1"),
         ({"encode__inhibition": "both"}, "encode.inhibition should be 'atoms' or 'gramian'; got 'both'"),
         ({"decoders": []}, "decoders"),
-        ({"decoders": ["sum"]}, "decoders.0 should be 'max-activation' or 'class-sum'; got 'sum'"),
+        ({"decoders": ["sum"]}, "decoders.0 should be 'max-activation', 'class-sum'"),
         ({"run__memory": "1GiB"}, "run.memory should be a size of at least 1.5GiB"),
         ({"run__memory": "much"}, "run.memory should be a size of at least 1.5GiB"),
         ({"run__device": "tpu"}, "run.device should be 'cpu' or 'cuda'; got 'tpu'"),

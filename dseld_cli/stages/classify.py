@@ -16,7 +16,7 @@ from dseld_cli.atoms import atom_blocks, resident_atoms
 from dseld_cli.backbones import Backbone, restored
 from dseld_cli.budget import arrays_within
 from dseld_cli.console import say, table, track, warn
-from dseld_cli.decoders import DECODERS, UNDECIDED, predict
+from dseld_cli.decoders import DECODERS, UNDECIDED, predict, shares
 from dseld_cli.errors import UserError
 from dseld_cli.lca import working_set
 from dseld_cli.lca.dynamics import Dynamics
@@ -101,11 +101,13 @@ def _verdicts(
             )
         codes = coded.codes
         scores = DECODERS[params.classify.decoder](codes, labels, len(classes))
+        of_all = shares(scores)
         for i, label in enumerate(predict(scores)):
             row = slice(codes.indptr[i], codes.indptr[i + 1])
-            name, score = (None, 0.0) if label == UNDECIDED else (classes[label], float(scores[i, label]))
+            name, score = (None, 0.0) if label == UNDECIDED else (classes[label], float(of_all[i, label]))
+            total = float(scores[i, label])
             speakers = explain(
-                codes.indices[row], codes.values[row], labels, int(label), score, params.classify.exemplars
+                codes.indices[row], codes.values[row], labels, int(label), total, params.classify.exemplars
             )
             decided = [Exemplar(str(source[atom]), value, share) for atom, value, share in speakers]
             yield Verdict(str(readable[i]), name, score, decided)

@@ -25,6 +25,7 @@ from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics, respond
 from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, through_atoms, through_gramian
 from dseld_cli.lca.working_set import Coded
+from dseld_cli.leave_one_out import candidates, own_atoms, silence
 from dseld_cli.params import Params
 
 LARGEST_BATCH = 1000
@@ -34,7 +35,9 @@ DENSE_ARRAYS = 8
 SAMPLE = 64
 """Images of the first batch that tell how lambda compares with the driving input."""
 
-Encoder = Callable[[Tensor, Dynamics], Coded]
+Barred = list[NDArray[np.int64]] | None
+"""Atoms that each image must not use; None: it may use all."""
+Encoder = Callable[[Tensor, Dynamics, Barred], Coded]
 
 
 def run(params: Params, split: str = "test") -> None:
@@ -51,7 +54,7 @@ def run(params: Params, split: str = "test") -> None:
     if params.encode.inhibition == "gramian":
         inputs["gramian"] = store.open_store(paths.GRAMIAN, "gramian")
         require_of(inputs["gramian"], dictionary)
-    rows = draw(features.shape("features")[0], params.encode.images, params.encode.seed)
+    rows, barred = images_to_code(params, split, features, dictionary)
     batch = batch_size(params, len(rows), *dictionary.shape("atoms"))
     draft = store.Draft(
         paths.codes(split), "codes", store.provenance(inputs, **_facts(params, split, dictionary, batch))
@@ -63,9 +66,35 @@ def run(params: Params, split: str = "test") -> None:
     _report_threshold(wanted[:SAMPLE], atoms, dynamics.lambda_)
     network = Network(atoms, gramian, *dictionary.shape("atoms"))
     encode = network.prove if params.encode.method == "working-set" else network.respond
-    _encode(draft, wanted, features.read("source")[rows], batch, encode, dynamics, params.encode.energy)
+    _encode(draft, wanted, barred, features.read("source")[rows], batch, encode, dynamics, params.encode.energy)
     parts = _finish(draft, rows)
     _summarise(paths.codes(split), parts, network.n_atoms)
+
+
+def images_to_code(
+    params: Params, split: str, features: store.Store, dictionary: store.Store
+) -> tuple[NDArray[np.int64], Barred]:
+    """Rows of the images to code; for the train split, on whose codes decoders are trained, their own atoms as well."""
+    n = features.shape("features")[0]
+    if split != "train":
+        return draw(n, params.encode.images, params.encode.seed), None
+    return images_to_train_on(params, features, dictionary)
+
+
+def images_to_train_on(
+    params: Params, features: store.Store, dictionary: store.Store
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Rows of training images, as params.yaml's train_decoder wants them and removals allows, with their own atoms.
+
+    Raises:
+        UserError: if there are not so many.
+
+    """
+    own = own_atoms(features, dictionary)
+    among = candidates(own, params.train_decoder.codes)
+    among = among[~np.isin(features.read("source")[among], params.removals)]
+    rows = among[draw(len(among), params.train_decoder.images, params.train_decoder.seed)]
+    return rows, [own[row] for row in rows]
 
 
 def draw(n_images: int, wanted: int | str, seed: int) -> NDArray[np.int64]:
@@ -78,7 +107,7 @@ def draw(n_images: int, wanted: int | str, seed: int) -> NDArray[np.int64]:
     if wanted == "all":
         return np.arange(n_images)
     if int(wanted) > n_images:
-        raise UserError(f"encode.images: {wanted} images asked for, but the split has {n_images}")
+        raise UserError(f"{wanted} images asked for, but the split has {n_images} to code")
     return np.sort(np.random.default_rng(seed).permutation(n_images)[: int(wanted)])
 
 
@@ -105,7 +134,9 @@ def batch_size(params: Params, n_images: int, n_atoms: int, n_features: int) -> 
 
 
 def _facts(params: Params, split: str, dictionary: store.Store, batch: int) -> dict[str, object]:
-    facts: dict[str, object] = {"split": split, "images": params.encode.images, "seed": params.encode.seed}
+    drawn = params.train_decoder if split == "train" else params.encode
+    facts: dict[str, object] = {"split": split, "images": drawn.images, "seed": drawn.seed}
+    facts |= {"codes": params.train_decoder.codes} if split == "train" else {}
     facts |= {"lambda": params.lca.lambda_, "tau": params.lca.tau, "steps": params.lca.steps, "batch": batch}
     facts |= {"method": params.encode.method, "inhibition": params.encode.inhibition}
     return facts | {"atoms": dictionary.shape("atoms")[0], "classes": dictionary.provenance["classes"]}
@@ -127,14 +158,15 @@ class Network:
     n_atoms: int
     n_features: int
 
-    def prove(self, features: Tensor, dynamics: Dynamics) -> Coded:
+    def prove(self, features: Tensor, dynamics: Dynamics, barred: Barred) -> Coded:
         """Code images (B, N) by working sets."""
-        return working_set.encode(features, self.atoms, self.n_atoms, dynamics, gramian=self.gramian)
+        return working_set.encode(features, self.atoms, self.n_atoms, dynamics, gramian=self.gramian, excluded=barred)
 
-    def respond(self, features: Tensor, dynamics: Dynamics) -> Coded:
+    def respond(self, features: Tensor, dynamics: Dynamics, barred: Barred) -> Coded:
         """Code images (B, N) by the recurrence of all neurons."""
         inhibition = through_gramian(self.gramian) if self.gramian else through_atoms(self.atoms, self.n_features)
         b = driving_input(features, self.atoms, self.n_atoms)
+        inhibition = silence(b, inhibition, barred) if barred else inhibition
         return Coded.of(respond(b, inhibition, dynamics), products=2 * dynamics.steps)
 
 
@@ -151,6 +183,7 @@ def _report_threshold(features: Tensor, atoms: AtomBlocks, lambda_: float) -> No
 def _encode(
     draft: store.Draft,
     features: Tensor,
+    barred: Barred,
     source: store.Array,
     batch: int,
     encode: Encoder,
@@ -161,18 +194,22 @@ def _encode(
     parts = list(store.blocks(len(features), batch))
     done = len(_parts(draft))
     for number, part in track(list(enumerate(parts))[done:], len(parts), "encoding batches", done):
-        coded = encode(features[part], dynamics)
+        mine = barred[part] if barred else None
+        coded = encode(features[part], dynamics, mine)
         if (bad := coded.report.unstable).any():
             draft.discard()
-            raise _diverged(bad, source[part], features[part], encode, dynamics)
+            raise _diverged(bad, source[part], features[part], mine, encode, dynamics)
         arrays = {**vars(coded.codes), "products": coded.report.products, "proved": coded.report.proved.astype(np.int8)}
         _save(draft, number, arrays | ({"energy": coded.energy.astype(np.float32)} if energy else {}))
 
 
-def _diverged(bad: store.Array, source: store.Array, features: Tensor, encode: Encoder, d: Dynamics) -> UserError:
+def _diverged(
+    bad: store.Array, source: store.Array, features: Tensor, barred: Barred, encode: Encoder, d: Dynamics
+) -> UserError:
     first = int(np.flatnonzero(bad)[0])
     others = ", ".join(str(name) for name in source[bad][:3])
-    remedy = _stable_tau(features[first : first + 1], encode, d)
+    just = slice(first, first + 1)
+    remedy = _stable_tau(features[just], barred[just] if barred else None, encode, d)
     larger = f"raise lca.tau ({remedy:g} is enough for the first)" if remedy else "raise lca.tau"
     return UserError(
         f"the recurrence diverges for {bad.sum()} of {len(bad)} images ({others}{', ...' if bad.sum() > 3 else ''}) at "
@@ -181,11 +218,11 @@ def _diverged(bad: store.Array, source: store.Array, features: Tensor, encode: E
     )
 
 
-def _stable_tau(image: Tensor, encode: Encoder, dynamics: Dynamics) -> float | None:
+def _stable_tau(image: Tensor, barred: Barred, encode: Encoder, dynamics: Dynamics) -> float | None:
     """Double tau until one image is stable; None if eight doublings were not enough."""
     for doubling in range(1, 9):
         tau = dynamics.tau * 2.0**doubling
-        if not encode(image, Dynamics(dynamics.lambda_, tau, dynamics.steps)).report.unstable.any():
+        if not encode(image, Dynamics(dynamics.lambda_, tau, dynamics.steps), barred).report.unstable.any():
             return tau
     return None
 

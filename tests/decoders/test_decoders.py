@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dseld_cli.decoders import DECODERS, UNDECIDED, predict
+from dseld_cli.decoders import DECODERS, UNDECIDED, predict, shares
 from dseld_cli.lca.codes import SparseCodes
 
 
@@ -36,3 +36,17 @@ def test_an_image_for_which_no_class_speaks_is_undecided() -> None:
     code, labels = np.array([[0.0, 0], [-1, -2], [0, 1]]), np.array([0, 1])
     for decoder in DECODERS.values():
         assert predict(decoder(sparse(code), labels, 3)).tolist() == [UNDECIDED, UNDECIDED, 1]
+
+
+def test_shares_sum_to_one_and_keep_the_order() -> None:
+    scores = np.array([[3.0, 1, -2], [0, 0, -1]], np.float32)
+    np.testing.assert_allclose(shares(scores), [[0.75, 0.25, 0], [0, 0, 0]])
+    assert predict(shares(scores)).tolist() == [0, UNDECIDED]
+
+
+def test_balanced_class_sum_lets_a_class_of_few_exemplars_win() -> None:
+    code, labels = np.array([[2.0, 1, 1, 1]]), np.array([0, 1, 1, 1])
+    assert predict(DECODERS["class-sum"](sparse(code), labels, 2)).tolist() == [1]
+    balanced = DECODERS["balanced-class-sum"](sparse(code), labels, 3)
+    np.testing.assert_allclose(balanced, [[2, 3 / 3**0.5, 0]], rtol=1e-6)
+    assert predict(balanced).tolist() == [0]

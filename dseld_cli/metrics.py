@@ -1,0 +1,64 @@
+"""What predictions are worth: pure functions of predicted and true classes. Percentages, rounded to 0.01."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import f1_score
+
+from dseld_cli.decoders import UNDECIDED
+
+Int64 = NDArray[np.int64]
+
+
+def summary(predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> dict[str, float | int]:
+    """Top-1 with its 95 % interval, top-5, macro-F1, and images left undecided (which count as wrong)."""
+    low, high = interval(predicted == truth)
+    return {
+        "top1": percent(predicted == truth),
+        "low": low,
+        "high": high,
+        "top5": percent(among_highest(scores, truth, 5)),
+        "macro_f1": macro_f1(predicted, truth),
+        "undecided": int((predicted == UNDECIDED).sum()),
+    }
+
+
+def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share, in percent: what another test set of this size might have given."""
+    found = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
+    return round(100 * float(found.low), 2), round(100 * float(found.high), 2)
+
+
+def among_highest(scores: NDArray[np.float32], truth: Int64, k: int) -> NDArray[np.bool_]:
+    """Whether the true class has a positive score that fewer than k others exceed, (n,), from scores (n, n_classes)."""
+    known = truth >= 0  # classes that the dictionary lacks have no column
+    own = np.where(known, scores[np.arange(len(truth)), np.maximum(truth, 0)], 0)
+    higher: Int64 = (scores > own[:, None]).sum(axis=1)
+    return (own > 0) & (higher < k)
+
+
+def macro_f1(predicted: Int64, truth: Int64) -> float:
+    """F1 averaged over the classes that have an image, in percent."""
+    return round(100 * float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)), 2)
+
+
+def per_class_accuracy(predicted: Int64, truth: Int64, classes: Sequence[str]) -> dict[str, float]:
+    """Top-1 in percent of each class that has an image."""
+    return {classes[c]: percent(predicted[truth == c] == c) for c in np.unique(truth[truth >= 0])}
+
+
+def confusion(predicted: Int64, truth: Int64, n_classes: int) -> Int64:
+    """Images of true class (row) by predicted class, undecided in the last column: (n_classes, n_classes + 1)."""
+    known = truth >= 0
+    column = np.where(predicted == UNDECIDED, n_classes, predicted)[known]
+    cell = truth[known] * (n_classes + 1) + column
+    return np.bincount(cell, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
+
+
+def percent(right: NDArray[np.bool_]) -> float:
+    """Share of True, in percent."""
+    return round(100 * float(right.mean()), 2)

@@ -1,0 +1,66 @@
+"""`dseld init`: a project's folder, with the pipeline, its parameters, and what git and DVC need."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+import dseld_cli
+from dseld_cli.console import say
+from dseld_cli.errors import UserError
+from dseld_cli.presets import preset
+
+FILES = ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore")
+"""The project's files, as they are in dseld's own repository and in its wheel."""
+PACKAGED = Path(dseld_cli.__file__).parent / "project"
+SOURCE = Path(dseld_cli.__file__).parents[1]
+
+
+def run(folder: Path, name: str, data_root: str | None) -> None:
+    """Write a project's files into a folder, new or empty of them, with a preset's parameters.
+
+    Raises:
+        UserError: if there is no such preset, or the folder has one of the files already.
+
+    """
+    changes = preset(name) | ({"data.root": data_root} if data_root else {})
+    if there := [file for file in FILES if (folder / file).exists()]:
+        raise UserError(f"{folder / there[0]} is there already: dseld init writes into a folder without a project")
+    origin = PACKAGED if PACKAGED.is_dir() else SOURCE
+    for file in FILES:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(origin / file, folder / file)
+    (folder / "data/additions").mkdir(exist_ok=True)
+    (folder / "data/additions/.gitkeep").touch()
+    change(folder / "params.yaml", changes)
+    if not _in_git(folder):
+        subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    say(f"{folder}: a project with the settings of {name}; run it with `{where}dvc repro`")
+
+
+def change(path: Path, changes: Mapping[str, object]) -> None:
+    """Change values of a params.yaml, dotted key to value, leaving its comments as they are."""
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 1000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        section, leaf = key.split(".")
+        document[section][leaf] = value
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+
+
+def _in_git(folder: Path) -> bool:
+    try:
+        found = subprocess.run(["git", "-C", str(folder), "rev-parse"], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UserError(
+            "git is not installed: DVC, which runs the pipeline, keeps its records in a repository"
+        ) from None
+    return found.returncode == 0

@@ -1,0 +1,212 @@
+"""`dseld sweep`: accuracy against the dictionary's size (paper, Fig. 5), lambda, tau or the number of steps."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dseld_cli import metrics, paths, plots, store
+from dseld_cli.budget import arrays_within
+from dseld_cli.console import say, table, track
+from dseld_cli.decoders import DECODERS, predict
+from dseld_cli.decoders.minimum_residual import minimum_residual
+from dseld_cli.decoders.shallow_nn import train
+from dseld_cli.dictionary import relabel, require_same_extractor, require_unit_norm
+from dseld_cli.errors import UserError
+from dseld_cli.lca import working_set
+from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.lca.dynamics import Dynamics
+from dseld_cli.params import Params
+from dseld_cli.stages.encode import draw, images_to_train_on
+
+KEYS = ("size", "lambda", "tau", "steps")
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Times params.yaml's value: what is tried of lambda, tau and steps unless --values says otherwise."""
+BATCH = 250
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of a sweep: the first `size` atoms of the dictionary, and the recurrence."""
+
+    size: int
+    dynamics: Dynamics
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images to code: features (n, N), true classes (n,), and atoms that each must not use, or None."""
+
+    features: NDArray[np.float32]
+    truth: Int64
+    barred: list[Int64] | None = None
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Unit-norm atoms (M, N) with their classes (M,)."""
+
+    atoms: NDArray[np.float32]
+    labels: Int64
+    n_classes: int
+
+
+def run(params: Params, key: str, values: Sequence[float] | None, split: str, as_json: bool) -> None:
+    """Code and decode a sample of a split at each value; print a table, write it, and draw the curves.
+
+    Raises:
+        UserError: if there is no such key or value, a store is missing, or memory is too small.
+
+    """
+    if key not in KEYS:
+        raise UserError(f"sweep {key}: there are {', '.join(KEYS)}")
+    stored = store.open_store(paths.DICTIONARY, "dictionary")
+    m, n = stored.shape("atoms")
+    settings = points(params, key, values, m, n)
+    arrays_within(params.run.memory, 4 * m * n * 2, f"a dictionary of {m} atoms of {n} features")
+    dictionary = Dictionary(stored.read("atoms"), stored.read("labels"), len(stored.provenance["classes"]))
+    require_unit_norm(dictionary.atoms, stored)
+    sample = _sample(params, stored, split)
+    training = _training(params, stored) if params.trained_decoders else None
+    rows = []
+    for value, setting in settings:
+        measured = _measure(params, dictionary, setting, sample, training, f"{key} {value:g}")
+        rows.append({key: value, **measured})
+    _write(key, rows)
+    if as_json:
+        print(json.dumps({"split": split, "images": len(sample.truth), "rows": rows}, indent=2))
+    else:
+        _show(key, rows, f"{len(sample.truth)} {split} images, {m} exemplars of {n} features")
+
+
+def points(
+    params: Params, key: str, values: Sequence[float] | None, n_atoms: int, n_features: int
+) -> list[tuple[float, Setting]]:
+    """Say what to try: of size, the number of features doubled until the dictionary is whole (over-completeness).
+
+    Raises:
+        UserError: for a value that cannot be.
+
+    """
+    now = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
+    if key == "size":
+        doubled = [n_features * 2**i for i in range(32) if n_features * 2**i < n_atoms]
+        sizes = [round(value) for value in values or [*doubled, n_atoms]]
+        if any(not 1 <= size <= n_atoms for size in sizes):
+            raise UserError(f"--values: sizes should be from 1 to the dictionary's {n_atoms}")
+        return [(size, Setting(size, now)) for size in sizes]
+    least = 1e-12 if key == "lambda" else 1.0
+    middle = {"lambda": now.lambda_, "tau": now.tau, "steps": float(now.steps)}[key]
+    found = values or [middle * factor for factor in FACTORS if middle * factor >= least]
+    if any(not least <= value < math.inf for value in found):
+        raise UserError(f"--values: {key} should be {'positive' if key == 'lambda' else 'at least 1'}")
+    return [(value, Setting(n_atoms, _with(now, key, value))) for value in found]
+
+
+def _with(dynamics: Dynamics, key: str, value: float) -> Dynamics:
+    if key == "lambda":
+        return replace(dynamics, lambda_=value)
+    return replace(dynamics, tau=value) if key == "tau" else replace(dynamics, steps=round(value))
+
+
+def _sample(params: Params, dictionary: store.Store, split: str) -> Sample:
+    if split == "val" and not paths.features("val").exists():
+        raise UserError(
+            "no features of the val split, on which settings are chosen: add val to extract.splits in params.yaml, run "
+            "`dseld extract` and `dseld build-dict`; --split test is for the one last figure"
+        )
+    features = store.open_store(paths.features(split), "features")
+    require_same_extractor(features, dictionary)
+    rows = draw(features.shape("features")[0], params.encode.images, params.encode.seed)
+    return Sample(features.read("features")[rows], _truth(features, dictionary)[rows])
+
+
+def _training(params: Params, dictionary: store.Store) -> Sample:
+    """Training images for the shallow network, with their own atoms."""
+    features = store.open_store(paths.features("train"), "features")
+    require_same_extractor(features, dictionary)
+    rows, own = images_to_train_on(params, features, dictionary)
+    return Sample(features.read("features")[rows], _truth(features, dictionary)[rows], own)
+
+
+def _truth(features: store.Store, dictionary: store.Store) -> Int64:
+    return relabel(features.read("labels"), features.provenance["classes"], dictionary.provenance["classes"])
+
+
+def _measure(
+    params: Params, dictionary: Dictionary, setting: Setting, sample: Sample, training: Sample | None, what: str
+) -> dict[str, float | None]:
+    """Top-1 of every decoder in percent, and the share of neurons firing; None where the recurrence diverges."""
+    names = [*params.decoders, *(params.trained_decoders if training else ())]
+    codes = coded(sample, dictionary, setting, what)
+    if codes is None:
+        return dict.fromkeys([*names, "firing"])
+    atoms, labels = dictionary.atoms[: setting.size], dictionary.labels[: setting.size]
+    found: dict[str, float | None] = {}
+    for name in params.decoders:
+        if name == "minimum-residual":
+            scores = minimum_residual(codes, labels, dictionary.n_classes, atoms, sample.features)
+        else:
+            scores = DECODERS[name](codes, labels, dictionary.n_classes)
+        found[name] = metrics.percent(predict(scores) == sample.truth)
+    if training:
+        learned = coded(training, dictionary, setting, f"{what}, training images")
+        if learned is None:
+            return dict.fromkeys([*names, "firing"])
+        torch.set_num_threads(1)
+        network = train(learned, training.truth, labels, dictionary.n_classes, params.train_decoder.seed).network
+        found["shallow-nn"] = metrics.percent(predict(network(codes)) == sample.truth)
+    return found | {"firing": round(100 * float(codes.firing.mean()) / setting.size, 4)}
+
+
+def coded(sample: Sample, dictionary: Dictionary, setting: Setting, what: str) -> SparseCodes | None:
+    """Codes of a sample over the first atoms of a dictionary; None if the recurrence diverges for an image."""
+    atoms = torch.from_numpy(dictionary.atoms[: setting.size])
+    features = torch.from_numpy(sample.features)
+    barred = sample.barred and [own[own < setting.size] for own in sample.barred]
+
+    def parts() -> Iterator[working_set.Coded]:
+        for part in track(list(store.blocks(len(features), BATCH)), -(-len(features) // BATCH), what):
+            yield working_set.encode(
+                features[part],
+                lambda: [(slice(0, setting.size), atoms)],
+                setting.size,
+                setting.dynamics,
+                excluded=barred[part] if barred else None,
+            )
+
+    found = []
+    for part in parts():
+        if part.report.unstable.any():
+            return None
+        found.append(part.codes)
+    return SparseCodes.concatenate(found)
+
+
+def _write(key: str, rows: list[dict[str, float | None]]) -> None:
+    paths.SWEEPS.mkdir(parents=True, exist_ok=True)
+    with (paths.SWEEPS / f"{key}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    plots.sweep(key, rows, paths.SWEEPS / f"{key}.png")
+
+
+def _show(key: str, rows: list[dict[str, float | None]], what: str) -> None:
+    say(what)
+    names = [name for name in rows[0] if name not in (key, "firing")]
+    shown = ([f"{row[key]:g}", *(_percent(row[name]) for name in [*names, "firing"])] for row in rows)
+    table(f"Accuracy against {key}", [key, *names, "neurons firing"], shown)
+    say(f"{paths.SWEEPS / key}.csv, {paths.SWEEPS / key}.png")
+
+
+def _percent(value: float | None) -> str:
+    return "diverges" if value is None else f"{value:.2f} %"

@@ -1,0 +1,102 @@
+"""`dseld timing`: what an image takes on this machine, part by part (paper, Table 5)."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from dseld_cli import paths, store
+from dseld_cli.atoms import atom_blocks
+from dseld_cli.backbones import GIVEN, restored
+from dseld_cli.console import say, table, track
+from dseld_cli.decoders import DECODERS, predict
+from dseld_cli.dictionary import require_same_extractor
+from dseld_cli.errors import UserError
+from dseld_cli.lca import working_set
+from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.lca.dynamics import Dynamics
+from dseld_cli.params import Params
+from dseld_cli.stages.decode import part_of, read_codes
+from dseld_cli.stages.extract import images_of
+
+REPEATS = 5
+"""Batches that are timed, after one that is not; the median counts."""
+DECODER = "class-sum"
+
+Part = Callable[[slice], object]
+
+
+def run(params: Params, batches: Sequence[int], as_json: bool) -> None:
+    """Time extraction, encoding and decoding of test images in batches of several sizes.
+
+    Raises:
+        UserError: if a store is missing, or there are fewer images than a batch.
+
+    """
+    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    features = store.open_store(paths.features("test"), "features")
+    require_same_extractor(features, dictionary)
+    stored = store.open_store(paths.codes("test"), "codes")
+    store.require_input(stored, "dictionary", dictionary)
+    n = stored.shape("rows")[0]
+    if bad := [size for size in batches if not 1 <= size <= n]:
+        raise UserError(f"--batch {bad[0]}: should be from 1 to the {n} test images that are coded")
+    parts: dict[str, Part] = {
+        "encoding": _encoding(params, dictionary, features),
+        "decoding": _decoding(dictionary, read_codes(stored)),
+    }
+    if dictionary.provenance["extractor"]["weights"] != GIVEN:
+        parts = {"extraction": _extraction(params, dictionary)} | parts
+    rows = []
+    for size in track(batches, len(batches), "batch sizes"):
+        taken = {name: milliseconds(part, size, n) for name, part in parts.items()}
+        rows.append({"batch": float(size), **taken, "total": sum(taken.values())})
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _show(rows, dictionary, params)
+
+
+def milliseconds(part: Part, size: int, n: int) -> float:
+    """Time of an image in batches of a size out of n images: median of REPEATS, after one to warm up."""
+    taken = []
+    for repeat in range(REPEATS + 1):
+        start = repeat * size % (n - size + 1)
+        begun = time.perf_counter()
+        part(slice(start, start + size))
+        taken.append(1000 * (time.perf_counter() - begun) / size)
+    return statistics.median(taken[1:])
+
+
+def _extraction(params: Params, dictionary: store.Store) -> Part:
+    """From the image on disk to its features."""
+    extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
+    images = images_of(params, "test")
+    return lambda part: extractor.features(
+        [extractor.prepare(images.open(images.raw(i))) for i in range(part.start, part.stop)]
+    )
+
+
+def _encoding(params: Params, dictionary: store.Store, features: store.Store) -> Part:
+    dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
+    atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
+    images, m = torch.from_numpy(features.read("features")), dictionary.shape("atoms")[0]
+    return lambda part: working_set.encode(images[part].to(params.run.device), atoms, m, dynamics)
+
+
+def _decoding(dictionary: store.Store, codes: SparseCodes) -> Part:
+    labels, n_classes = dictionary.read("labels"), len(dictionary.provenance["classes"])
+    return lambda part: predict(DECODERS[DECODER](part_of(codes, part), labels, n_classes))
+
+
+def _show(rows: list[dict[str, float]], dictionary: store.Store, params: Params) -> None:
+    m, n = dictionary.shape("atoms")
+    backbone = dictionary.provenance["extractor"]["backbone"]
+    say(f"{m} exemplars of {n} features ({backbone}), {params.lca.steps} steps, {params.run.device}, {DECODER}")
+    names = [name for name in rows[0] if name != "batch"]
+    shown = ([f"{row['batch']:.0f}", *(f"{row[name]:.3f}" for name in names)] for row in rows)
+    table("Milliseconds an image", ["batch", *names], shown)

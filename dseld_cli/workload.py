@@ -1,0 +1,115 @@
+"""What classifying an image costs, counted as the field does: closed forms from the recurrence, figures from codes.
+
+From Eq. 3 to 6, for M atoms of N features, K steps, and a share s of the neurons firing at each step, in
+multiply-accumulates (MAC; one is two floating-point operations):
+
+    driving input  b = Phi S             M N            once an image
+    inhibition     (G - I) a             K s M (M - 1)  a firing neuron inhibits every other; silent ones cost nothing
+    leak and integration of u            K M
+    dictionary     G = Phi Phi^T         N M (M + 1) / 2, once ("training": G is symmetric)
+
+Without the use of sparsity, s = 1. These are derived from the recurrence, and not a transcription of the paper's
+Eq. 11. Measured figures have NeuroBench's names (Yik et al., 2025): activations are graded, so that every operation
+on them is a MAC, and Effective_ACs, which counts operations on binary spikes, is zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLOAT = 4
+"""Bytes of a number, float32."""
+PAPER_FEATURES = {
+    "resnet152": 2048,
+    "efficientnet": 1280,
+    "densenet": 1024,
+    "mobilenet": 960,
+    "vgg16": 512,
+    "mnist": 784,
+}
+"""Features an image that the paper's networks give."""
+PAPER_ATOMS, PAPER_STEPS, PAPER_SHARE = 50_000, 100, 0.004
+"""Dictionary, steps, and share of the neurons firing (reported for CIFAR-10)."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The closed forms for M atoms, N features, K steps and a share of neurons firing, in [0, 1]."""
+
+    atoms: int
+    features: int
+    steps: int
+    share: float
+
+    @property
+    def driving_input(self) -> float:
+        """MACs of b = Phi S, an image."""
+        return self.atoms * self.features
+
+    @property
+    def inhibition(self) -> float:
+        """MACs of (G - I) a over all steps, an image, where only neurons that fire send."""
+        return self.steps * self.share * self.atoms * (self.atoms - 1)
+
+    @property
+    def integration(self) -> float:
+        """MACs of the leak and the Euler step over all steps, an image."""
+        return self.steps * self.atoms
+
+    @property
+    def image(self) -> float:
+        """MACs an image, all in all."""
+        return self.driving_input + self.inhibition + self.integration
+
+    @property
+    def dictionary(self) -> float:
+        """MACs of the Gramian, once."""
+        return self.features * self.atoms * (self.atoms + 1) / 2
+
+    def figures(self) -> dict[str, float]:
+        """All of it, in units that a person reads: GFLOP an image, TFLOP once, GB."""
+        dense = Workload(self.atoms, self.features, self.steps, 1.0)
+        return {
+            "driving_input_gflop": 2 * self.driving_input / 1e9,
+            "inhibition_gflop": 2 * self.inhibition / 1e9,
+            "integration_gflop": 2 * self.integration / 1e9,
+            "image_gflop": 2 * self.image / 1e9,
+            "image_gflop_dense": 2 * dense.image / 1e9,
+            "dictionary_tflop": 2 * self.dictionary / 1e12,
+            "atoms_gb": FLOAT * self.atoms * self.features / 1e9,
+            "gramian_gb": FLOAT * self.atoms**2 / 1e9,
+        }
+
+
+def synaptic_operations(
+    nonzero_features: NDArray[np.int64], firing: NDArray[np.int32], atoms: int, features: int
+) -> dict[str, float]:
+    """NeuroBench's SynapticOperations an image, averaged: from features not zero (n,) and neurons firing (n, K).
+
+    Step k is driven by a[k - 1], so that the neurons firing after the last step send nothing any more. Weights are
+    counted as if none were exactly zero.
+    """
+    steps = firing.shape[1]
+    sent = firing[:, :-1].sum(axis=1, dtype=np.int64)
+    return {
+        "Effective_MACs": float((nonzero_features * atoms + sent * (atoms - 1)).mean()),
+        "Effective_ACs": 0.0,
+        "Dense": float(features * atoms + steps * atoms * (atoms - 1)),
+    }
+
+
+def activation_sparsity(firing: NDArray[np.int32], atoms: int) -> float:
+    """NeuroBench's ActivationSparsity: the share of zeros among all activations, over images and steps."""
+    return 1 - float(firing.mean()) / atoms
+
+
+def footprint(atoms: int, features: int) -> dict[str, int]:
+    """NeuroBench's Footprint, bytes: what inference keeps, with inhibition through the atoms and through the Gramian.
+
+    Either has the atoms (for b), a label of 8 bytes an atom, and u and a; the Gramian comes on top.
+    """
+    through_atoms = FLOAT * atoms * features + 8 * atoms + 2 * FLOAT * atoms
+    return {"atoms": through_atoms, "gramian": through_atoms + FLOAT * atoms**2}

@@ -1,0 +1,99 @@
+"""The page: whole, without anything outside it, and true to the stores."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, set_params
+
+VOID = {"meta", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """Collects references, ids and texts, and checks that every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.references: list[str] = []
+        self.ids: set[str] = set()
+        self.images: list[dict[str, str | None]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.open += [] if tag in VOID else [tag]
+        self.ids |= {str(values["id"])} if "id" in values else set()
+        self.references += [str(values[name]) for name in ("src", "href", "xlink:href") if name in values]
+        self.references += re.findall(r"url\((.*?)\)", " ".join(str(v) for v in values.values()))
+        self.images += [values] if tag == "img" else []
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open = self.open[:-1] if tag not in VOID else self.open
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def decoded(project: Path, run: Run) -> Path:
+    set_params(build_dict__size=200, encode__images=60, encode__energy=True)
+    for command in ("extract", "build-dict", "encode", "decode"):
+        run(command)
+    return project
+
+
+def test_the_page_is_whole_and_refers_to_nothing_outside_it(decoded: Path, run: Run) -> None:
+    run("reconstruct --images 2 --atoms 40 --steps 100 --tau 100")
+    run("baselines --baseline cosine-knn")
+    run("report")
+    text = Path("report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    for reference in page.references:
+        assert reference.startswith("data:image/") or reference.lstrip("#") in page.ids, reference
+    assert "@import" not in text
+    assert all(image["alt"] for image in page.images)
+    for image in page.images:
+        assert base64.b64decode(str(image["src"]).split(",")[1]).startswith(b"\x89PNG")
+    assert "prefers-color-scheme: dark" in text
+    for heading in ("Accuracy", "Confusion", "Energy", "Reconstruction", "Cost of an image"):
+        assert f"<h2>{heading}</h2>" in text
+
+
+def test_its_figures_are_those_of_evaluate(decoded: Path, run: Run) -> None:
+    run("evaluate")
+    run("report --output page.html")
+    text = Path("page.html").read_text()
+    for result in json.loads(Path("metrics.json").read_text())["decoders"].values():
+        assert f"<td>{result['top1']:.2f}</td>" in text
+    gallery = re.findall(r'<figure class="(right|wrong)">.*?</figure>', text, re.DOTALL)
+    assert gallery.count("right") == 6
+    shares = [int(share) for share in re.findall(r"(\d+) %</span>", text)]
+    assert shares
+    assert max(shares) <= 100
+
+
+def test_what_it_needs_first_is_one_line(decoded: Path, run: Run) -> None:
+    assert "there is no folder nowhere" in run("report --output nowhere/x.html", ok=False).stderr
+    run("encode --lambda 2")
+    assert "data/predictions/max-activation.zarr was not made from" in run("report", ok=False).stderr
+    assert not Path("report.html").exists()
+
+
+def test_names_are_escaped(project: Path, run: Run) -> None:
+    from tests.conftest import image_folder
+
+    classes = {"<b>ant": 6, "bee & co": 6}
+    for split in ("train", "test"):
+        image_folder(project / "images", classes, split)
+    set_params(data__dataset="folder:images", lca__lambda=0.3)
+    for command in ("extract", "build-dict", "encode", "decode", "report"):
+        run(command)
+    assert Page(Path("report.html").read_text()).open == []
