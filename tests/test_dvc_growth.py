@@ -9,9 +9,10 @@ import yaml
 
 from dseld_cli import store
 from tests.conftest import image_folder
-from tests.test_dvc import PROJECT, ROOT, STAGES, call, ran
+from tests.test_dvc import PROJECT, ROOT, call, ran
 
-GROWTH = [stage for stage in STAGES if not stage.startswith(("extract", "build-dict"))]
+GROWTH = ["add-exemplars", "gramian", "encode", "decode@class-sum", "baselines", "evaluate"]
+"""Stages behind the base dictionary, with the one decoder that is enough here."""
 
 
 def change_params(clone: Path, **changes: object) -> None:
@@ -46,7 +47,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image_folder(clone / "images", {"ant": 700, "bee": 700, "cat": 700})
     image_folder(clone / "images", {"ant": 2, "bee": 2, "cat": 2}, "test", seed=1)
     image_folder(clone / "data/additions/june", {"bee": 2, "dog": 3}, seed=2)
-    change_params(clone, data__dataset="folder:images", lca__steps=2)
+    change_params(clone, data__dataset="folder:images", lca__steps=2, decoders=["class-sum"], trained_decoders=[])
+    change_params(clone, baselines__names=["nearest-class-mean"])
     for command in ("git init -q -b main", "dvc remote add -q -d local ../remote", "git add -A"):
         call(clone, *command.split())
     call(clone, "git", "commit", "-qm", "project")
