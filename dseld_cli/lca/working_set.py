@@ -16,7 +16,8 @@ itself diverges the image is reported unstable, without a code.
 
 Choices:
 
-- G[W, W] comes from the atoms, never from the stored Gramian. At 50,000 atoms of 1,280 features it costs about 1 ms an
+- G[W, W] comes from the atoms, unless the caller hands over the stored Gramian, which is then read once a round
+  (`look_up`) for the same codes. From 50,000 atoms of 1,280 features it costs about 1 ms an
   image; the store's 5.45 GB would be read once a round, 0.8 s each from the page cache at best (plain files, 6.6 GB/s),
   so it could only win from some 1,600 images a batch on, and with M^2 against the atoms' w^2 N the more atoms the less.
 - The atoms are read in order only: once for the first look, and twice a round (to fetch the rows that are new in any
