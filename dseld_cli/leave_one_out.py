@@ -11,11 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dseld_cli.dictionary import normalize
 from dseld_cli.errors import UserError
-from dseld_cli.lca.dynamics import Inhibition
 from dseld_cli.store import Store
 
 Int64 = NDArray[np.int64]
@@ -60,20 +58,3 @@ def candidates(own: Sequence[Int64], which: str) -> Int64:
             "smaller build_dict.size"
         )
     return outside
-
-
-def silence(b: Tensor, inhibition: Inhibition, atoms: Sequence[Int64]) -> Inhibition:
-    """Keep neurons `atoms[i]` of each image i at rest: no driving input b (B, M), changed in place, and no inhibition.
-
-    Zero input alone would not do: inhibition by others can drive a neuron below -lambda.
-    """
-    images = np.repeat(np.arange(len(atoms)), [len(own) for own in atoms])
-    where = (images, np.concatenate([np.zeros(0, np.int64), *atoms]))
-    b[where] = 0
-
-    def silenced(a: Tensor) -> Tensor:
-        lateral = inhibition(a)
-        lateral[where] = 0
-        return lateral
-
-    return silenced

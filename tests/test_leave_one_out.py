@@ -8,8 +8,7 @@ import torch
 
 from dseld_cli import paths, store
 from dseld_cli.lca.dynamics import Dynamics, respond
-from dseld_cli.lca.inhibition import driving_input, through_atoms
-from dseld_cli.leave_one_out import silence
+from dseld_cli.lca.inhibition import driving_input, silence, through_atoms
 from tests.conftest import Run, image_folder, set_params
 from tests.reference import lca_float64
 

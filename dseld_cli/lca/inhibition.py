@@ -6,9 +6,11 @@ The atoms cost 2 M N multiplications an image, the Gramian M^2: for M > 2 N the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dseld_cli.lca.dynamics import Inhibition
@@ -55,3 +57,20 @@ def through_gramian(tiles: GramianTiles) -> Inhibition:
         return lateral
 
     return inhibition
+
+
+def silence(b: Tensor, inhibition: Inhibition, atoms: Sequence[NDArray[np.int64]]) -> Inhibition:
+    """Keep neurons `atoms[i]` of each image i at rest: no driving input b (B, M), changed in place, and no inhibition.
+
+    Zero input alone would not do: inhibition by others can drive a neuron below -lambda.
+    """
+    images = np.repeat(np.arange(len(atoms)), [len(own) for own in atoms])
+    where = (images, np.concatenate([np.zeros(0, np.int64), *atoms]))
+    b[where] = 0
+
+    def silenced(a: Tensor) -> Tensor:
+        lateral = inhibition(a)
+        lateral[where] = 0
+        return lateral
+
+    return silenced

@@ -42,8 +42,8 @@ from torch import Tensor
 from dseld_cli.lca import kernels
 from dseld_cli.lca.certificate import KNOTS, Certificate, Precision, certify, gamma
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics, Inhibition, Response, respond, unstable
-from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, through_atoms
+from dseld_cli.lca.dynamics import Dynamics, Response, respond, unstable
+from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, silence, through_atoms
 from dseld_cli.lca.screening import TILE, Skipped, Strongest, ragged, screen, strongest
 
 Int64 = NDArray[np.int64]
@@ -352,17 +352,9 @@ def compute_directly(
     for start in range(0, len(images), at_once):
         part = images[start : start + at_once]
         b = driving_input(features[part], atoms, n_atoms)
-        barred = torch.zeros(b.shape, dtype=torch.bool, device=b.device)
-        for row, i in enumerate(part):
-            barred[row, torch.from_numpy(excluded[i])] = True
-        lateral = silencing(through_atoms(atoms, features.shape[1]), barred)
-        outcomes |= zip(part, outcomes_of(respond(b.masked_fill_(barred, 0), lateral, dynamics)), strict=True)
+        inhibition = silence(b, through_atoms(atoms, features.shape[1]), [excluded[i] for i in part])
+        outcomes |= zip(part, outcomes_of(respond(b, inhibition, dynamics)), strict=True)
     return outcomes
-
-
-def silencing(inhibition: Inhibition, barred: Tensor) -> Inhibition:
-    """Inhibition under which the neurons `barred` (B, M), which have no driving input, stay at rest."""
-    return lambda a: inhibition(a).masked_fill_(barred, 0)
 
 
 def outcomes_of(response: Response) -> Iterator[Outcome]:

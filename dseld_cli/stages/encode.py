@@ -23,9 +23,9 @@ from dseld_cli.gramian import require_of, tiles
 from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.dynamics import Dynamics, respond
-from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, through_atoms, through_gramian
+from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, silence, through_atoms, through_gramian
 from dseld_cli.lca.working_set import Coded
-from dseld_cli.leave_one_out import candidates, own_atoms, silence
+from dseld_cli.leave_one_out import candidates, own_atoms
 from dseld_cli.params import Params
 
 LARGEST_BATCH = 1000
