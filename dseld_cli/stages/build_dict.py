@@ -35,7 +35,7 @@ def run(params: Params) -> None:
     source, labels = features.read("source")[chosen], features.read("labels")[chosen]
     panel = max(store.ROWS, params.run.memory // 4 // (4 * n_features) // store.ROWS * store.ROWS)
     for part in store.blocks(len(chosen), panel):
-        draft["atoms"][part] = normalize(gather(features, chosen[part]), source[part])
+        draft["atoms"][part] = normalize(features.take("features", chosen[part]), source[part])
     draft.put("labels", labels)
     draft.put("source", source)
     draft.commit()
@@ -84,12 +84,3 @@ def _report_classes(classes: list[str], counts: NDArray[np.int64]) -> None:
         warn(
             f"{len(empty)} classes have no atom ({', '.join(empty[:5])}{more}): try --sampling balanced, or more atoms"
         )
-
-
-def gather(features: store.Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Features of any rows in any order, (len(rows), N), in one pass over the store."""
-    found = np.empty((len(rows), features.shape("features")[1]), np.float32)
-    for part, block in features.stream("features"):
-        here = (part.start <= rows) & (rows < part.stop)
-        found[here] = block[rows[here] - part.start]
-    return found

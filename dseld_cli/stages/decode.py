@@ -84,7 +84,7 @@ def _minimum_residual(
         some = part_of(codes, part)
         firing, indices = np.unique(some.indices.astype(np.int64), return_inverse=True)
         local = SparseCodes(some.indptr, indices.astype(np.int32), some.values, some.firing)
-        atoms = atoms_at(dictionary, firing)
+        atoms = dictionary.take("atoms", firing)
         now = (i for i, _ in zip(range(len(local)), progress, strict=False))
         scores.append(minimum_residual(local, labels[firing], n_classes, atoms, images[part], now))
     return np.concatenate(scores)
@@ -105,14 +105,3 @@ def part_of(codes: SparseCodes, part: slice) -> SparseCodes:
     inside = slice(codes.indptr[part.start], codes.indptr[part.stop])
     indptr = codes.indptr[part.start : part.stop + 1] - codes.indptr[part.start]
     return SparseCodes(indptr, codes.indices[inside], codes.values[inside], codes.firing[part])
-
-
-def atoms_at(dictionary: store.Store, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Read atoms `wanted` (U,), rising, as rows (U, N), in one pass over the chunks that hold any."""
-    m, n_features = dictionary.shape("atoms")
-    atoms = np.empty((len(wanted), n_features), np.float32)
-    for part in store.blocks(m):
-        here = slice(*np.searchsorted(wanted, [part.start, part.stop]))
-        if here.start < here.stop:
-            atoms[here] = dictionary.rows("atoms", part)[wanted[here] - part.start]
-    return atoms
