@@ -13,7 +13,8 @@ Deviations and choices, where the paper leaves them open:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,18 @@ class Training:
     best: float
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches are too small to gain from more: two threads took four times the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def train(
     codes: SparseCodes,
     truth: NDArray[np.int64],

@@ -161,7 +161,6 @@ def _measure(
         learned = coded(training, dictionary, setting, f"{what}, training images")
         if learned is None:
             return dict.fromkeys([*names, "firing"])
-        torch.set_num_threads(1)
         network = train(learned, training.truth, labels, dictionary.n_classes, params.train_decoder.seed).network
         found["shallow-nn"] = metrics.percent(predict(network(codes)) == sample.truth)
     return found | {"firing": round(100 * float(codes.firing.mean()) / setting.size, 4)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from dseld_cli import paths, store
 from dseld_cli.console import say, track
 from dseld_cli.decoders.shallow_nn import EPOCHS, train
@@ -36,7 +34,6 @@ def run(params: Params) -> None:
             f"{stored.path} has {len(codes)} images, at least {FEWEST} are needed: raise train_decoder.images"
         )
     truth = relabel(features.read("labels"), features.provenance["classes"], classes)[stored.read("rows")]
-    torch.set_num_threads(1)  # batches are too small to gain from more: two threads took four times the work
     trained = train(
         codes,
         truth,
