@@ -138,7 +138,7 @@ def _facts(params: Params, split: str, dictionary: store.Store, batch: int) -> d
     facts: dict[str, object] = {"split": split, "images": drawn.images, "seed": drawn.seed}
     facts |= {"codes": params.train_decoder.codes} if split == "train" else {}
     facts |= {"lambda": params.lca.lambda_, "tau": params.lca.tau, "steps": params.lca.steps, "batch": batch}
-    facts |= {"method": params.encode.method, "inhibition": params.encode.inhibition}
+    facts |= {"method": params.encode.method, "inhibition": params.encode.inhibition, "energy": params.encode.energy}
     return facts | {"atoms": dictionary.shape("atoms")[0], "classes": dictionary.provenance["classes"]}
 
 

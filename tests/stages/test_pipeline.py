@@ -393,3 +393,17 @@ def test_a_killed_encode_goes_on_and_gives_the_same_codes(
     run("encode")
     assert len(calls) == 3 + 2, "two batches of four were done before the kill"
     assert opened(paths.codes("test"), "codes").fingerprint == whole
+
+
+def test_a_run_that_stores_the_energy_does_not_go_on_with_batches_that_lack_it(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dseld_cli.stages import encode
+
+    monkeypatch.setattr(encode, "LARGEST_BATCH", 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(encode, "_finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(AssertionError):
+            run("encode")
+    run("encode --energy")
+    assert opened(paths.codes("test"), "codes").read("energy").shape == (15, 101)
