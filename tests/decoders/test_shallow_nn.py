@@ -1,25 +1,13 @@
 """The shallow network: a linear layer on sparse rows, and training that never ends up below where it starts."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 from sklearn.linear_model import LogisticRegression
 
 from dseld_cli.decoders import DECODERS
 from dseld_cli.decoders.shallow_nn import ShallowNN, train
 from dseld_cli.lca.codes import SparseCodes
 from tests.decoders.test_decoders import sparse
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Train as the stage does: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def problem(n: int, seed: int, mislabelled: int = 0) -> tuple[SparseCodes, np.ndarray, np.ndarray, np.ndarray]:
