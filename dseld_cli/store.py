@@ -139,6 +139,7 @@ class Draft:
             compressors=Crc32cCodec(),
             fill_value=spec.fill_value,
             overwrite=True,
+            config={"write_empty_chunks": True},  # no chunk is all fill value: spares a comparison
         )
 
     def _take_over(self, name: str, key: Key) -> None:
@@ -231,6 +232,7 @@ class Store:
     fingerprint: str
     arrays: Mapping[str, Mapping[str, Any]]
     group: zarr.Group
+    opened: dict[str, zarr.Array[Any]] = field(default_factory=dict)
     verified: set[tuple[str, Key]] = field(default_factory=set)
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -328,9 +330,11 @@ class Store:
         return True
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self.group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+        if name not in self.opened:
+            array = self.group[name]
+            assert isinstance(array, zarr.Array)
+            self.opened[name] = array
+        return self.opened[name]
 
     def _damaged_chunk(self, name: str, key: Key, what: str) -> UserError:
         place = f"tile (row {key[0]}, column {key[1]})" if self.kind == "gramian" else f"chunk {chunks.text(key)}"

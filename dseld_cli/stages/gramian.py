@@ -24,10 +24,10 @@ from dseld_cli.errors import UserError
 from dseld_cli.gramian import is_of
 from dseld_cli.params import Params
 
-IN_FLIGHT = 3
-"""Finished tiles that may wait for the disk."""
-TILES_HELD = 2 * IN_FLIGHT + 3
-"""Tiles in memory at once: those in flight, as computed and as zarr lays them out, one that is made and what for."""
+MOST_WORKERS = 4
+"""Tiles in work at once, at most: more gain little, and each takes its share of the budget."""
+TILE_COPIES = 4
+"""A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""
 
 
 def run(params: Params) -> None:
@@ -116,8 +116,9 @@ def _compute(
     draft = store.Draft(paths.GRAMIAN, "gramian", provenance, specs, old, {"gramian": kept})
     missing = [key for key in keys if not draft.finished("gramian", key)]
     began = time.monotonic()
-    made = _tiles(dictionary, reuse, missing, held, torch.device(params.run.device))
-    for _ in track(_written(draft, made), len(keys), "Gramian tiles", len(keys) - len(missing)):
+    tasks = _tasks(dictionary, missing, held, torch.device(params.run.device))
+    done = _write(draft, reuse, tasks)
+    for _ in track(done, len(keys), "Gramian tiles", len(keys) - len(missing), unit="tiles"):
         pass
     draft.commit()
     seconds = time.monotonic() - began
@@ -125,6 +126,11 @@ def _compute(
         f"{paths.GRAMIAN}: {m} x {m} in {len(keys)} tiles of {store.ROWS} x {store.ROWS} on and below the diagonal, "
         f"{len(missing)} of them written in {seconds:.1f} s, the others as they were"
     )
+
+
+def workers() -> int:
+    """How many tiles are in work at once: while one is written, others are computed."""
+    return min(torch.get_num_threads(), MOST_WORKERS)
 
 
 def panel_blocks(memory: int, n_features: int) -> int:
@@ -135,14 +141,16 @@ def panel_blocks(memory: int, n_features: int) -> int:
 
     """
     block = 4 * store.ROWS * n_features
-    tiles = TILES_HELD * 4 * store.ROWS**2
+    tiles = workers() * TILE_COPIES * 4 * store.ROWS**2
     spare = arrays_within(memory, needed=3 * block + tiles, what="two blocks of atoms and the tiles in work")
     return max(1, (spare - tiles) // block - 2)
 
 
-def _tiles(
-    dictionary: store.Store, reuse: Reuse | None, missing: list[store.Key], held: int, device: torch.device
-) -> Iterator[tuple[store.Key, Tensor]]:
+Task = tuple[store.Key, Tensor, Tensor]
+"""A tile to make, and the blocks of atoms whose products it holds."""
+
+
+def _tasks(dictionary: store.Store, missing: list[store.Key], held: int, device: torch.device) -> Iterator[Task]:
     """Missing tiles: panels of rows stay in memory while the blocks of columns stream past."""
 
     def block(i: int) -> Tensor:
@@ -156,8 +164,7 @@ def _tiles(
         for j in sorted({j for i, j in missing if i in panel}):
             columns = panel[j] if j in panel else block(j)
             for i in (i for i in panel if (i, j) in todo):
-                corner = reuse.corner((i, j)) if reuse else None
-                yield (i, j), product(panel[i], columns, None if corner is None else corner.to(device))
+                yield (i, j), panel[i], columns
 
 
 def product(rows: Tensor, columns: Tensor, known: Tensor | None = None) -> Tensor:
@@ -172,20 +179,26 @@ def product(rows: Tensor, columns: Tensor, known: Tensor | None = None) -> Tenso
     return tile
 
 
-def _written(draft: store.Draft, tiles: Iterator[tuple[store.Key, Tensor]]) -> Iterator[None]:
-    """Write tiles in a thread of its own, while the next are computed."""
-    dtype = draft.specs["gramian"].dtype
-    pending: deque[Future[None]] = deque()
+def _write(draft: store.Draft, reuse: Reuse | None, tasks: Iterator[Task]) -> Iterator[None]:
+    """Make and write tiles, several at once, each with its share of the cores; say when each is done."""
+    dtype, threads = draft.specs["gramian"].dtype, torch.get_num_threads()
 
-    def write(key: store.Key, tile: Tensor) -> None:
+    def make(key: store.Key, rows: Tensor, columns: Tensor) -> None:
+        corner = reuse.corner(key) if reuse else None
+        tile = product(rows, columns, None if corner is None else corner.to(rows.device))
         draft.write("gramian", key, tile.cpu().numpy().astype(dtype, copy=False))
 
-    with ThreadPoolExecutor(1) as writer:
-        for key, tile in tiles:
-            pending.append(writer.submit(write, key, tile))
-            if len(pending) == IN_FLIGHT:
-                pending.popleft().result()
+    share = max(1, threads // workers())
+    pending: deque[Future[None]] = deque()
+    try:
+        with ThreadPoolExecutor(workers(), initializer=torch.set_num_threads, initargs=(share,)) as pool:
+            for task in tasks:
+                pending.append(pool.submit(make, *task))
+                if len(pending) > workers():
+                    pending.popleft().result()
+                    yield
+            for last in pending:
+                last.result()
                 yield
-        for last in pending:
-            last.result()
-            yield
+    finally:
+        torch.set_num_threads(threads)  # new threads would go on with the share
