@@ -30,7 +30,7 @@ class Decode(Dataset[Prepared]):
     prepare: Callable[[Image.Image], NDArray[Any]]
 
     def __getitem__(self, raw: Any) -> Prepared:
-        """Decode and prepare one image."""
+        """Decode and prepare one image; in worker processes, and in threads."""
         try:
             return self.prepare(self.open(raw))
         except UserError as error:
@@ -50,11 +50,14 @@ def decoded(
     )
 
 
-def worker_processes(wanted: int | str, n_images: int) -> int:
-    """Return the number of worker processes for "auto" or a number of them."""
+def worker_processes(wanted: int | str, n_images: int, device: str) -> int:
+    """Return the number of worker processes for "auto" or a number of them.
+
+    A network on the CPU needs the cores that they would take: there, "auto" is none.
+    """
     if wanted != "auto":
         return int(wanted)
-    return min(MOST_WORKERS, os.cpu_count() or 1) if n_images >= WORTH_WORKERS else 0
+    return min(MOST_WORKERS, os.cpu_count() or 1) if device != "cpu" and n_images >= WORTH_WORKERS else 0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 
 from dseld_cli.errors import UserError
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # once: threads that decode share the list of filters
+
 GREY = {"1", "L", "LA", "La"}
 
 
@@ -63,10 +65,8 @@ def open_image(path: Path) -> Image.Image:
 
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return to_8_bit(ImageOps.exif_transpose(image))
+        with Image.open(path) as image:
+            return to_8_bit(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's plugins raise whatever their parsers do
         reason = " ".join(str(error).replace(repr(str(path)), "this").split()) or type(error).__name__
         raise UserError(f"{path} is not a readable image ({reason}): mend or remove it") from None

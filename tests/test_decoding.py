@@ -26,6 +26,7 @@ def test_batches_come_in_order_and_what_is_broken_comes_as_a_line(tmp_path: Path
 
 
 def test_auto_starts_processes_only_where_they_pay() -> None:
-    assert worker_processes("auto", 100) == 0
-    assert 1 <= worker_processes("auto", 10**6) <= MOST_WORKERS
-    assert worker_processes(3, 100) == 3
+    assert worker_processes("auto", 100, "cuda") == 0
+    assert 1 <= worker_processes("auto", 10**6, "cuda") <= MOST_WORKERS
+    assert worker_processes("auto", 10**6, "cpu") == 0
+    assert worker_processes(3, 100, "cpu") == 3

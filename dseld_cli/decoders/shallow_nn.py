@@ -13,8 +13,7 @@ Deviations and choices, where the paper leaves them open:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding_bag
 
 from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.parallel import torch_threads
 
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Scales of the class-sum start that are tried."""
@@ -63,18 +63,7 @@ class Training:
     best: float
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Batches are too small to gain from more: two threads took four times the work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@torch_threads(1)  # batches are too small to gain from more: two threads took four times the work
 def train(
     codes: SparseCodes,
     truth: NDArray[np.int64],

@@ -17,9 +17,10 @@ from dseld_cli.backbone_table import COLUMNS, architectures, rows_of
 from dseld_cli.backbones import GIVEN, Backbone, backbone
 from dseld_cli.console import say, table, track, warn
 from dseld_cli.datasets import images
-from dseld_cli.decoding import Prepared, decoded, worker_processes
+from dseld_cli.decoding import Decode, Prepared, decoded, worker_processes
 from dseld_cli.errors import UserError
 from dseld_cli.given import Given
+from dseld_cli.parallel import in_order
 from dseld_cli.params import Params
 from dseld_cli.pictures import Images, printable
 from dseld_cli.sampling import held_out, limited
@@ -98,13 +99,12 @@ def _extract(params: Params, pictures: Images, extractor: Backbone, split: str, 
     draft = store.Draft(path, "features", store.provenance({}, **_facts(params, pictures, extractor, split)), specs)
     already, began = min(n, draft.done * store.ROWS), time.monotonic()
     skipped = {row: why for row, why in _skipped(draft).items() if int(row) < already}
-    for block in _blocks(params, pictures, extractor, draft.done, split):
-        if block.broken and not skip:
-            raise UserError(f"{next(iter(block.broken.values()))}, or go on without such images: --broken skip")
-        if block.features:
-            features, start = np.concatenate(block.features), block.rows.start - len(skipped)
+    for part, batches in _blocks(params, pictures, extractor, draft.done, split):
+        if found := [batch.features for batch in batches if batch.features is not None]:
+            features, start = np.concatenate(found), part.start - len(skipped)
             draft["features"][start : start + len(features)] = features
-        skipped |= block.broken
+        for batch in batches:
+            skipped |= batch.broken
         draft.group.attrs["skipped"] = skipped
         draft.checkpoint(draft.done + 1)
     _commit(draft, pictures, skipped)
@@ -128,46 +128,69 @@ def _facts(params: Params, pictures: Images, extractor: Backbone, split: str) ->
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Features of the readable images among some rows, batch by batch, and what is wrong with the others."""
+class _Batch:
+    """Features of the readable images among some rows, None if there are none, and what is wrong with the others."""
 
-    rows: slice
-    features: list[NDArray[np.float32]]
+    rows: range
+    features: NDArray[np.float32] | None
     broken: Skipped
 
 
-def _blocks(params: Params, pictures: Images, extractor: Backbone, done: int, split: str) -> Iterator[_Block]:
+def _blocks(
+    params: Params, pictures: Images, extractor: Backbone, done: int, split: str
+) -> Iterator[tuple[slice, list[_Batch]]]:
     """Blocks that are not on disk yet; batches never cross a block, so that a resumed run has the same ones."""
     n, size = len(pictures), params.extract.batch_size
     blocks = list(store.blocks(n))[done:]
-    batches = [range(i, min(i + size, part.stop)) for part in blocks for i in range(part.start, part.stop, size)]
-    workers = worker_processes(params.extract.workers, sum(map(len, batches)))
-    arrays = decoded(pictures, extractor.prepare, batches, workers)
-    steps = track(
-        zip(batches, arrays, strict=True),
+    rows = [range(i, min(i + size, part.stop)) for part in blocks for i in range(part.start, part.stop, size)]
+    batches = track(
+        _batches(params, pictures, extractor, rows),
         n,
         f"extracting {split}",
         done * store.ROWS,
-        length=_batch_length,
+        length=lambda batch: len(batch.rows),
         unit="images",
     )
     for part in blocks:
-        block = _Block(part, [], {})
-        for batch, prepared in steps:
-            _add(block, batch, prepared, extractor, pictures)
-            if batch.stop == part.stop:
-                break
-        yield block
+        yield part, [next(batches) for _ in range(part.start, part.stop, size)]
 
 
-def _add(block: _Block, batch: range, prepared: list[Prepared], extractor: Backbone, pictures: Images) -> None:
-    """Add a batch's features to its block, or what is wrong with its images."""
-    readable = {row: array for row, array in zip(batch, prepared, strict=True) if not isinstance(array, str)}
-    broken = {row: why for row, why in zip(batch, prepared, strict=True) if isinstance(why, str)}
-    if readable:
-        features = extractor.features(list(readable.values()))
-        block.features.append(_finite(features, list(readable), pictures.source))
-    block.broken.update({str(row): printable(why) for row, why in broken.items()})
+def _batches(params: Params, pictures: Images, extractor: Backbone, rows: list[range]) -> Iterator[_Batch]:
+    """Features batch by batch.
+
+    On a CPU each core decodes a batch of its own and runs the network on it; otherwise, or if asked to, processes
+    decode ahead of the one network.
+
+    Raises:
+        UserError: as soon as an image is broken and not to be skipped.
+
+    """
+    device, skip = params.run.device, params.extract.broken == "skip"
+    decode = Decode(pictures.open, extractor.prepare)
+
+    def batch(step: tuple[range, list[Prepared]]) -> _Batch:
+        found = _batch(*step, extractor, pictures)
+        if found.broken and not skip:
+            raise _refused(next(iter(found.broken.values())))
+        return found
+
+    if (processes := worker_processes(params.extract.workers, sum(map(len, rows)), device)) or device != "cpu":
+        arrays = decoded(pictures, extractor.prepare, rows, processes)
+        return map(batch, zip(rows, arrays, strict=True))
+    return in_order(lambda part: batch((part, [decode[pictures.raw(row)] for row in part])), rows)
+
+
+def _batch(rows: range, prepared: list[Prepared], extractor: Backbone, pictures: Images) -> _Batch:
+    readable = {row: array for row, array in zip(rows, prepared, strict=True) if not isinstance(array, str)}
+    broken = {str(row): printable(why) for row, why in zip(rows, prepared, strict=True) if isinstance(why, str)}
+    if not readable:
+        return _Batch(rows, None, broken)
+    features = extractor.features(list(readable.values()))
+    return _Batch(rows, _finite(features, list(readable), pictures.source), broken)
+
+
+def _refused(why: str) -> UserError:
+    return UserError(f"{why}, or go on without such images: --broken skip")
 
 
 def _finite(features: NDArray[np.float32], rows: list[int], source: list[str]) -> NDArray[np.float32]:
@@ -186,7 +209,7 @@ def _first(pictures: Images, extractor: Backbone, skip: bool) -> NDArray[Any]:
             return extractor.prepare(pictures.load(row))
         except UserError as error:
             if not skip:
-                raise UserError(f"{error}, or go on without such images: --broken skip") from None
+                raise _refused(str(error)) from None
     raise UserError(f"{pictures.source[0]} and the {len(pictures) - 1} others are no readable images")
 
 
@@ -217,10 +240,6 @@ def _digest(pictures: Images) -> str:
     for name in pictures.source:
         digest.update(f"{printable(name)}\0".encode())
     return digest.hexdigest()
-
-
-def _batch_length(step: tuple[range, list[Prepared]]) -> int:
-    return len(step[0])
 
 
 def list_backbones() -> None:

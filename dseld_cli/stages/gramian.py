@@ -8,9 +8,7 @@ extends, the products that are there already are copied and only those with the 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -22,10 +20,9 @@ from dseld_cli.console import say, track
 from dseld_cli.dictionary import require_unit_norm
 from dseld_cli.errors import UserError
 from dseld_cli.gramian import is_of
+from dseld_cli.parallel import in_order, workers
 from dseld_cli.params import Params
 
-MOST_WORKERS = 4
-"""Tiles in work at once, at most: more gain little, and each takes its share of the budget."""
 TILE_COPIES = 4
 """A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""
 
@@ -128,11 +125,6 @@ def _compute(
     )
 
 
-def workers() -> int:
-    """How many tiles are in work at once: while one is written, others are computed."""
-    return min(torch.get_num_threads(), MOST_WORKERS)
-
-
 def panel_blocks(memory: int, n_features: int) -> int:
     """How many blocks of atoms to hold at once: what the budget leaves beside one more block, and the tiles in work.
 
@@ -180,25 +172,13 @@ def product(rows: Tensor, columns: Tensor, known: Tensor | None = None) -> Tenso
 
 
 def _write(draft: store.Draft, reuse: Reuse | None, tasks: Iterator[Task]) -> Iterator[None]:
-    """Make and write tiles, several at once, each with its share of the cores; say when each is done."""
-    dtype, threads = draft.specs["gramian"].dtype, torch.get_num_threads()
+    """Make and write tiles, several at once; say when each is done."""
+    dtype = draft.specs["gramian"].dtype
 
-    def make(key: store.Key, rows: Tensor, columns: Tensor) -> None:
+    def make(task: Task) -> None:
+        key, rows, columns = task
         corner = reuse.corner(key) if reuse else None
         tile = product(rows, columns, None if corner is None else corner.to(rows.device))
         draft.write("gramian", key, tile.cpu().numpy().astype(dtype, copy=False))
 
-    share = max(1, threads // workers())
-    pending: deque[Future[None]] = deque()
-    try:
-        with ThreadPoolExecutor(workers(), initializer=torch.set_num_threads, initargs=(share,)) as pool:
-            for task in tasks:
-                pending.append(pool.submit(make, *task))
-                if len(pending) > workers():
-                    pending.popleft().result()
-                    yield
-            for last in pending:
-                last.result()
-                yield
-    finally:
-        torch.set_num_threads(threads)  # new threads would go on with the share
+    return in_order(make, tasks)
