@@ -26,7 +26,7 @@ BATCH = 32
 
 
 def write_images(folder: Path, n: int, side: int) -> None:
-    """Write n JPEG files below train/<class>: 64 parts of scikit-learn's photographs, the others hard links to those."""
+    """Write n JPEG files below train/<class>: 64 parts of photographs, the others hard links to those."""
     rng = np.random.default_rng(0)
     photographs = load_sample_images().images  # (427, 640, 3) each
     for i in range(n):
@@ -86,14 +86,13 @@ def memory(sizes: list[int]) -> None:
 
 
 def dseld(arguments: list[str]) -> None:
-    """Run a dseld command, then print the peak memory of this process and of its largest worker."""
+    """Run a dseld command, then print the peak memory of this process."""
     import resource
 
     from dseld_cli.cli import app
 
     app(arguments, standalone_mode=False)
-    own, worker = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(f"peak memory {own:.0f} MiB, of a worker process {worker:.0f} MiB")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":
