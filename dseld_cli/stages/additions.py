@@ -56,9 +56,9 @@ def extracted(name: str) -> Path:
 
 
 def _same_images(kept: store.Store, name: str, params: Params) -> bool:
-    """Whether a folder still has the images that were extracted, by name; true if it is there no more."""
+    """Whether a folder still has the images that were extracted, by name and size; true if it is there no more."""
     try:
-        return list(kept.read("source")) == pictures(name, params).source
+        return bool(kept.provenance["images_sha256"] == extract.digest(pictures(name, params)))
     except UserError:
         return True
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import metrics, paths, plots, store
+from dseld_cli.composition import Layout
 from dseld_cli.console import say, table
 from dseld_cli.dictionary import relabel
 from dseld_cli.errors import UserError
@@ -170,11 +171,10 @@ def firing_shares(firing: NDArray[np.float64]) -> dict[str, float]:
 
 def setting(evaluation: Evaluation) -> dict[str, Any]:
     """Sizes and parameters that the figures hold for."""
-    exemplars, n_features = evaluation.dictionary.shape("atoms")
     return {
         "images": len(evaluation.truth),
-        "exemplars": exemplars,
-        "features": n_features,
+        "exemplars": int(np.count_nonzero(~Layout.of(evaluation.dictionary).gap)),
+        "features": evaluation.dictionary.shape("atoms")[1],
         "classes": len(evaluation.classes),
         **{key: evaluation.codes.provenance[key] for key in ("lambda", "tau", "steps")},
     }

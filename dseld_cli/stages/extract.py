@@ -120,7 +120,7 @@ def _facts(params: Params, pictures: Images, extractor: Backbone, split: str) ->
         "dataset": params.data.dataset,
         "split": split,
         **drawn,
-        "images_sha256": _digest(pictures),
+        "images_sha256": digest(pictures),
         "batch_size": params.extract.batch_size,
         "classes": list(pictures.classes),
         "extractor": extractor.identity,
@@ -234,12 +234,17 @@ def _commit(draft: store.Draft, pictures: Images, skipped: Skipped) -> None:
     draft.commit()
 
 
-def _digest(pictures: Images) -> str:
-    """Hash of labels and sources: a run resumes only over the images that it began with."""
-    digest = hashlib.sha256(pictures.labels.tobytes())
-    for name in pictures.source:
-        digest.update(f"{printable(name)}\0".encode())
-    return digest.hexdigest()
+def digest(pictures: Images) -> str:
+    """Hash of labels, sources and sizes of files: a run resumes only over the images that it began with."""
+    found = hashlib.sha256(pictures.labels.tobytes())
+    for row, name in enumerate(pictures.source):
+        found.update(f"{printable(name)}\0{_size(pictures.raw(row))}\0".encode())
+    return found.hexdigest()
+
+
+def _size(raw: Any) -> int:
+    """Bytes of an image's file; 0 if it has none."""
+    return raw.stat().st_size if isinstance(raw, Path) and raw.is_file() else 0
 
 
 def list_backbones() -> None:

@@ -47,7 +47,7 @@ def run(names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = F
         _require_exemplars(wanted)
         parameters.edit(changes)
         update(wanted)
-    say("the cache and the remote still have what was removed: see Removing in README.md")
+    say("the cache and the remote still have what was removed: README.md, Growing a dictionary, says how to erase it")
 
 
 def _at(known: list[str], place: int) -> str:

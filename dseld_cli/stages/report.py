@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.params import Params
 from dseld_cli.pictures import Images
 from dseld_cli.stages import evaluate
+from dseld_cli.stages.additions import FOLDER, pictures
 from dseld_cli.stages.classify import explain
 from dseld_cli.stages.decode import read_codes
 from dseld_cli.stages.extract import images_of
@@ -144,14 +146,14 @@ def gallery(params: Params, found: evaluate.Evaluation) -> Iterator[Exhibit]:
 
 
 def _shower(params: Params) -> Show:
-    """Return what finds the pictures of this project's images; those of additions and given features have none."""
+    """Return what finds the pictures of this project's images; those of given features have none."""
     known: dict[str, tuple[Images, int]] = {}
-    for split in params.extract.splits:
+    for prefix, listed in _listed(params):
         try:
-            images = images_of(params, split)
+            images = listed()
         except UserError:
             continue
-        known |= {name: (images, i) for i, name in enumerate(images.source)}
+        known |= {f"{prefix}{name}": (images, i) for i, name in enumerate(images.source)}
 
     def show(name: str) -> str | None:
         if name not in known:
@@ -163,6 +165,15 @@ def _shower(params: Params) -> Show:
             return None
 
     return show
+
+
+def _listed(params: Params) -> Iterator[tuple[str, Callable[[], Images]]]:
+    """Where images come from: what the dictionary's sources of them begin with, and what lists them."""
+    for split in params.extract.splits:
+        yield "", partial(images_of, params, split)
+    for name in params.additions:
+        if name.startswith(FOLDER):
+            yield f"{name}:", partial(pictures, name, params)
 
 
 def picture(image: Image.Image) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dseld_cli import params, paths, store
 from dseld_cli.composition import REMOVED, Composition
@@ -306,6 +307,20 @@ def test_a_folder_of_images_joins_as_its_extracted_features_would(project: Path,
     shutil.rmtree(paths.DICTIONARY)
     run("add-exemplars")
     assert store.open_store(paths.DICTIONARY, "dictionary").fingerprint == dictionary.fingerprint, "as in a new clone"
+
+
+def test_a_file_of_an_added_folder_that_changed_is_extracted_again(project: Path, run: Run) -> None:
+    image_folder(Path("images"), {"ant": 4, "bee": 4})
+    image_folder(Path("june"), {"ant": 2}, seed=4)
+    set_params(data__dataset="folder:images")
+    run("extract --split train")
+    run("build-dict")
+    run("add-exemplars folder:june")
+    before = store.open_store(paths.DICTIONARY, "dictionary").read("atoms")
+    Image.new("RGB", (6, 6), "teal").save("june/train/ant/0.png")
+    run("add-exemplars")
+    after = store.open_store(paths.DICTIONARY, "dictionary").read("atoms")
+    np.testing.assert_array_equal(np.any(after != before, axis=1), [False] * 8 + [True, False])
 
 
 def test_another_base_leaves_no_stale_tile(grown: Path, run: Run) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, set_params
+from tests.conftest import Run, image_folder, set_params
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -97,3 +97,18 @@ def test_names_are_escaped(project: Path, run: Run) -> None:
     for command in ("extract", "build-dict", "encode", "decode", "report"):
         run(command)
     assert Page(Path("report.html").read_text()).open == []
+
+
+def test_the_gallery_shows_exemplars_of_added_folders_and_gaps_are_not_counted(project: Path, run: Run) -> None:
+    image_folder(Path("images"), {"ant": 4, "bee": 4})
+    image_folder(Path("images"), {"ant": 2, "bee": 2}, "test", seed=1)
+    image_folder(Path("june"), {"ant": 20, "bee": 20}, seed=2)
+    set_params(data__dataset="folder:images", lca__lambda=0.5, encode__energy=True)
+    for line in ("extract", "build-dict", "add-exemplars folder:june", "remove-exemplars train/ant/0.png", "encode"):
+        run(line)
+    run("decode")
+    assert "4 test images, 47 exemplars" in run("evaluate").stdout
+    run("report")
+    text = Path("report.html").read_text()
+    assert 'alt="exemplar folder:june:train/' in text
+    assert '<span class="none">' not in text
