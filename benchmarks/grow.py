@@ -1,9 +1,9 @@
 """Growing at full size: 50, 500 and 5,000 exemplars join 50,000; time, bytes, equality with a scratch build.
 
-    python benchmarks/grow.py FOLDER [--base 50000] [--features 2048] [--added 50 500 5000]
+    python benchmarks/grow.py FOLDER [--base 50000] [--features 2048] [--added 50 500 5000] [--scratch]
 
 FOLDER is that of benchmarks/gramian.py, with its Gramian, or any new one; it needs room for a second Gramian (6 GB)
-while the scratch build is compared, and ends as it began.
+while the scratch build is compared, and ends as it began. A command's start-up is what it takes with nothing to do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from project import dseld, features, project
 from ruamel.yaml import YAML
 
 from dseld_cli import paths, store
+from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.stages.decode import read_codes
 
+IMAGES, THRESHOLD = 100, 0.27
+"""Images to code, and lambda as a share of their norm."""
 Stamps = dict[str, tuple[int, int, str]]
 
 
@@ -62,6 +66,29 @@ def compare(old_rows: int, grown: Path) -> None:
     print(f"Gramian against one from scratch: old rows off by {old:.1e}, new ones by {recent:.1e}")
 
 
+def full_build() -> float:
+    """Seconds of what growing spares: writing the whole dictionary, and the whole Gramian, start-up excluded."""
+    spent = 0.0
+    for command, path in (("add-exemplars", paths.DICTIONARY), ("gramian", paths.GRAMIAN)):
+        shutil.rmtree(path)
+        spent += dseld(Path(), command, "--memory", "2GiB")[0] - start_up()
+    return spent
+
+
+def start_up() -> float:
+    """Seconds of a command that finds everything as it should be, but for the reading of what is there."""
+    return dseld(Path(), "add-exemplars")[0]
+
+
+def codes(n_features: int) -> SparseCodes:
+    """Code images over the dictionary in force."""
+    if not paths.features("test").exists():
+        features(paths.features("test"), IMAGES, n_features, 1)
+    norm = np.linalg.norm(store.open_store(paths.features("test"), "features").rows("features", slice(0, 1)))
+    dseld(Path(), "encode", "--lambda", f"{THRESHOLD * norm:.2f}")
+    return read_codes(store.open_store(paths.codes("test"), "codes"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -99,14 +126,22 @@ def main() -> None:
             print(f"{n} added in {seconds:.2f} s, peak {peak / 2**30:.2f} GiB")
             print(f"    all {len(kept)} tiles above the ragged row untouched: {untouched}")
             print("   ", said.replace("\n", "\n    "))
-    best = {n: min(seconds) for n, seconds in times.items()}
-    print("best of each:", {n: round(seconds, 2) for n, seconds in best.items()})
     restore(begin)
-    print(f"nothing to do: {dseld(Path(), 'add-exemplars')[0]:.2f} s")
+    best = {n: min(seconds) for n, seconds in times.items()}
+    nothing = min(start_up() for _ in range(wanted.repeats))
+    print("best of each:", {n: round(seconds, 2) for n, seconds in best.items()}, f"nothing to do: {nothing:.2f} s")
+    few, many = wanted.added[0], wanted.added[-1]
+    each = (best[many] - best[few]) / (many - few)
+    for n in wanted.added:
+        linear = best[few] + (n - few) * each
+        print(f"{n}: {best[n] / linear:.2f} of linear from {few} to {many}, {1e3 * each:.2f} ms an exemplar")
     if wanted.scratch:
-        n = wanted.added[-1]
-        dseld(Path(), "add-exemplars", f"data/additions/{n}.zarr")
-        grown = Path("data/grown")
+        whole = full_build()
+        shares = {n: f"{100 * (seconds - nothing) / whole:.1f} %" for n, seconds in best.items()}
+        print(f"full build {whole:.1f} s, start-up excluded; shares of it that adding costs: {shares}")
+        restore(begin)
+        dseld(Path(), "add-exemplars", f"data/additions/{many}.zarr")
+        ours, grown = codes(wanted.features), Path("data/grown")
         shutil.rmtree(grown, ignore_errors=True)
         grown.mkdir()
         for path in (paths.DICTIONARY, paths.GRAMIAN):
@@ -114,6 +149,10 @@ def main() -> None:
         dseld(Path(), "add-exemplars")
         print(dseld(Path(), "gramian", "--memory", "2GiB")[2])
         compare(wanted.base, grown)
+        theirs = codes(wanted.features)
+        same = np.array_equal(ours.indices, theirs.indices) and np.array_equal(ours.indptr, theirs.indptr)
+        print(f"{IMAGES} images coded, {len(ours.values) / IMAGES:.0f} neurons each: same support {same},", end=" ")
+        print(f"activations off by {np.abs(ours.values - theirs.values).max() if same else np.nan:.1e}")
         shutil.rmtree(grown)
         restore(begin)
     shutil.rmtree(begin)
