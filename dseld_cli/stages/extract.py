@@ -110,7 +110,8 @@ def _extract(params: Params, pictures: Images, extractor: Backbone, split: str, 
     _commit(draft, pictures, skipped)
     rate = (n - already) / (time.monotonic() - began)
     kept, classes = n - len(skipped), len(pictures.classes)
-    say(f"{path}: {kept} images of {classes} classes, {n_features} features each, {rate:.0f} images/s")
+    left = " (val's left out)" if split == "train" and "val" in params.extract.splits else ""
+    say(f"{path}: {kept} images{left} of {classes} classes, {n_features} features each, {rate:.0f} images/s")
 
 
 def _facts(params: Params, pictures: Images, extractor: Backbone, split: str) -> dict[str, object]:
