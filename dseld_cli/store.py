@@ -33,6 +33,7 @@ from zarr.codecs import Crc32cCodec
 from dseld_cli import __version__, chunks
 from dseld_cli.errors import UserError
 
+zarr.config.set({"threading.max_workers": 2})  # each of its threads keeps the memory of a chunk that it freed
 FORMAT = 2
 ROWS = 2048
 """Rows in a chunk of anything that has a row an image or an atom, and the side of the Gramian's tiles."""

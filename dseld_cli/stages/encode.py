@@ -44,9 +44,15 @@ def run(params: Params, split: str = "test") -> None:
     """Code the images of a split.
 
     Raises:
-        UserError: if the stores do not belong together, memory is too small, or the recurrence diverges.
+        UserError: if the stores do not belong together, memory is too small, the recurrence diverges, or another
+            process codes this split.
 
     """
+    with store.locked(paths.codes(split)):
+        _run(params, split)
+
+
+def _run(params: Params, split: str) -> None:
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     features = store.open_store(paths.features(split), "features")
     require_same_extractor(features, dictionary)

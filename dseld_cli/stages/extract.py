@@ -33,7 +33,8 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     """Extract the features of one split, or of all that extract.splits lists.
 
     Raises:
-        UserError: if the images or the weights are not to be had, or an image is broken and not to be skipped.
+        UserError: if the images or the weights are not to be had, an image is broken and not to be skipped, or another
+            process extracts the same.
 
     """
     settings = params.extract
@@ -43,7 +44,9 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     for name in [split] if split else settings.splits:
-        _extract(params, images_of(params, name), extractor, name, output or paths.features(name))
+        path = output or paths.features(name)
+        with store.locked(path):
+            _extract(params, images_of(params, name), extractor, name, path)
 
 
 def bring(given: Given, split: str, extractor: str | None, output: Path | None = None) -> None:
@@ -58,15 +61,21 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
     identity = {"backbone": name, "weights": GIVEN, "transform": GIVEN}
     facts = {"dataset": GIVEN, "split": split, "classes": given.classes, "extractor": identity}
     path, shape = output or paths.features(split), given.features.shape
+    with store.locked(path):
+        _bring(given, facts, path)
+    say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
+
+
+def _bring(given: Given, facts: dict[str, object], path: Path) -> None:
+    shape = given.features.shape
     specs = {"features": store.Spec.rows("float32", *shape)}
     draft = store.Draft(path, "features", store.provenance({}, **facts), specs)
-    for part in track(list(store.blocks(shape[0])), -(-shape[0] // store.ROWS), f"taking in {split}"):
+    for part in track(list(store.blocks(shape[0])), -(-shape[0] // store.ROWS), "taking in features"):
         block = np.asarray(given.features[part], np.float32)
         draft["features"][part] = _finite(block, list(range(part.start, part.stop)), given.source)
     draft.put("labels", given.labels)
     draft.put("source", np.array([printable(name) for name in given.source], dtype=np.dtypes.StringDType()))
     draft.commit()
-    say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
 
 
 def images_of(params: Params, split: str) -> Images:

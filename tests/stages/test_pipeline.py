@@ -1,6 +1,7 @@
 """Every command through the command line, on the digits and on small folders of images, with good and bad input."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -407,3 +408,14 @@ def test_a_run_that_stores_the_energy_does_not_go_on_with_batches_that_lack_it(
             run("encode")
     run("encode --energy")
     assert opened(paths.codes("test"), "codes").read("energy").shape == (15, 101)
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [("extract --split test", paths.features("test")), ("encode", paths.codes("test"))],
+)
+def test_two_of_a_kind_at_once_one_is_refused(coded: Path, run: Run, command: str, path: Path) -> None:
+    with Path(f"{path}.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert f"another dseld is changing {path}" in run(command, ok=False).stderr
+    run(command)
