@@ -48,11 +48,6 @@ def run(params: Params, split: str = "test") -> None:
             process codes this split.
 
     """
-    with store.locked(paths.codes(split)):
-        _run(params, split)
-
-
-def _run(params: Params, split: str) -> None:
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     features = store.open_store(paths.features(split), "features")
     require_same_extractor(features, dictionary)
@@ -60,6 +55,12 @@ def _run(params: Params, split: str) -> None:
     if params.encode.inhibition == "gramian":
         inputs["gramian"] = store.open_store(paths.GRAMIAN, "gramian")
         require_of(inputs["gramian"], dictionary)
+    with store.locked(paths.codes(split)):
+        _code(params, split, inputs)
+
+
+def _code(params: Params, split: str, inputs: dict[str, store.Store]) -> None:
+    features, dictionary = inputs["features"], inputs["dictionary"]
     rows, barred = images_to_code(params, split, features, dictionary)
     batch = batch_size(params, len(rows), *dictionary.shape("atoms"))
     draft = store.Draft(

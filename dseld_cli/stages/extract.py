@@ -59,7 +59,7 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
     if not (name := extractor or given.extractor):
         raise UserError("--extractor NAME is needed: what made these features; equal for all that go together")
     identity = {"backbone": name, "weights": GIVEN, "transform": GIVEN}
-    facts = {"dataset": GIVEN, "split": split, "classes": given.classes, "extractor": identity}
+    facts: dict[str, object] = {"dataset": GIVEN, "split": split, "classes": given.classes, "extractor": identity}
     path, shape = output or paths.features(split), given.features.shape
     with store.locked(path):
         _bring(given, facts, path)
