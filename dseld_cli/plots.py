@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 MOST_NAMED = 40
 """Classes beyond which their names do not fit below an axis."""
+LETTERS_ABREAST = 90
+"""Letters that fit below it side by side, every class taking the room of the longest name."""
 
 
 def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], path: Path) -> None:
@@ -22,7 +24,8 @@ def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], path: Path) 
     for i, (decoder, by_class) in enumerate(accuracy.items()):
         axes.bar(np.arange(len(names)) + (i + 0.5) * width - 0.4, list(by_class.values()), width, label=decoder)
     if len(names) <= MOST_NAMED:
-        axes.set_xticks(range(len(names)), names, rotation=0 if len(names) <= 12 else 90)
+        fit = len(names) * max(map(len, names)) <= LETTERS_ABREAST
+        axes.set_xticks(range(len(names)), names, rotation=0 if fit else 90)
     else:
         axes.set_xlabel(f"{len(names)} classes")
     axes.set(ylabel="top-1 accuracy (%)", ylim=(0, 100))
