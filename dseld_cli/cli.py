@@ -422,7 +422,8 @@ def decode(decoder: Decoders = None, split: Split = "test") -> None:
     class-sum the class whose neurons sum highest (Eq. 10), balanced-class-sum
     allows for classes with unequal numbers of exemplars, minimum-residual takes
     the class that alone explains most of the image (SRC, Wright 2009), and
-    shallow-nn is a network that dseld train-decoder trained before.
+    shallow-nn is a network that dseld train-decoder trained before. Without
+    --decoder, params.yaml's decoders run, and its trained ones where they fit.
 
     [dim]Example:[/dim]  dseld decode --decoder class-sum
     """
@@ -729,7 +730,7 @@ def timing(
     """
     from dseld_cli.stages import timing as stage
 
-    stage.run(load(), batch or [1, 50], as_json)
+    stage.run(load(), batch, as_json)
 
 
 @app.command(rich_help_panel=PAPER)

@@ -87,6 +87,12 @@ class Composition:
         gone = [row for row, name in enumerate(self.source) if name in unwanted] if unwanted else []
         return Layout(sum(map(len, self.segments)), np.array(gone, np.int64), self.compact)
 
+    @property
+    def unmatched(self) -> list[str]:
+        """Removals that name no image."""
+        known = set(self.source) if self.removals else set()
+        return [name for name in self.removals if name not in known]
+
     @cached_property
     def source(self) -> store.Array:
         """Where each image came from, over all segments."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -214,28 +215,73 @@ def load(overrides: Mapping[str, object] | None = None, path: Path = PATH) -> Pa
         if isinstance(target, dict):
             target[leaf] = value
     try:
-        return Params.model_validate(raw)
+        params = Params.model_validate(raw)
     except ValidationError as error:
         raise UserError(_explain(error, given, path)) from None
+    if params.run.device == "cuda":
+        _require_cuda()
+    return params
+
+
+def _require_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError("run.device: cuda, but torch finds no GPU here: use cpu, or a torch build for your GPU")
 
 
 def edit(changes: Mapping[str, object], path: Path = PATH) -> None:
-    """Change values of params.yaml at its top level, whole or not at all, and leave its comments as they are."""
-    from ruamel.yaml import YAML
+    """Change values of params.yaml at its top level, whole or not at all; every other line stays as it is.
 
-    file = YAML()
-    file.preserve_quotes, file.width = True, 1000
-    file.indent(mapping=2, sequence=4, offset=2)
-    document = file.load(path.read_text(encoding="utf-8"))
+    Raises:
+        UserError: if a list is laid out otherwise than as one line, or a line an item.
+
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
     for key, value in changes.items():
-        if isinstance(value, list) and value[: len(document[key])] == document[key]:
-            document[key].extend(value[len(document[key]) :])
-        else:
-            document[key] = value
+        lines = _edited(lines, key, value)
+    text = "\n".join(lines) + "\n"
+    for key, value in changes.items():
+        if _value(text, key) != value:
+            raise UserError(f"{path}: {key} is laid out in a way that dseld cannot edit: give each item a line, - ITEM")
     draft = path.with_name(path.name + ".partial")
-    with draft.open("w", encoding="utf-8") as stream:
-        file.dump(document, stream)
+    draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def _edited(lines: list[str], key: str, value: object) -> list[str]:
+    """Rewrite a key's line; of a list, drop the lines of items that go, and add those that come."""
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"{key}:"))
+    stop = start + 1
+    while stop < len(lines) and re.match(r"\s*- |\s+#", lines[stop]):
+        stop += 1
+    if not isinstance(value, list) or not value:
+        return [*lines[:start], f"{key}: {_scalar(value)}", *lines[stop:]]
+    stay = [line for line in lines[start + 1 : stop] if not _is_item(line) or _item(line) in value]
+    known = [_item(line) for line in stay if _is_item(line)]
+    margin = next((line[: line.index("-")] for line in stay if _is_item(line)), "  ")
+    come = [f"{margin}- {_scalar(item)}" for item in value if item not in known]
+    return [*lines[:start], f"{key}:", *stay, *come, *lines[stop:]]
+
+
+def _value(text: str, key: str) -> object:
+    try:
+        return yaml.safe_load(text)[key]
+    except yaml.YAMLError:
+        return None
+
+
+def _is_item(line: str) -> bool:
+    return line.lstrip().startswith("- ")
+
+
+def _item(line: str) -> object:
+    return yaml.safe_load(line.lstrip()[2:])
+
+
+def _scalar(value: object) -> str:
+    """Write a value on one line."""
+    return str(yaml.safe_dump(value, width=math.inf, default_flow_style=True, allow_unicode=True)).splitlines()[0]
 
 
 def _read(path: Path) -> dict[str, Any]:

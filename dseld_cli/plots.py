@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -118,4 +119,6 @@ def energy_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.flo
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     svg = path.suffix == ".svg"
-    figure.savefig(path, dpi=120, transparent=svg, metadata={"Date": None} if svg else {"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a class name in another script: boxes
+        figure.savefig(path, dpi=120, transparent=svg, metadata={"Date": None} if svg else {"Software": None})

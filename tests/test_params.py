@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from dseld_cli.errors import UserError
-from dseld_cli.params import load, parse_memory
+from dseld_cli.params import edit, load, parse_memory
 from tests.conftest import ROOT, set_params
 
 
@@ -97,3 +97,38 @@ def test_no_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(("text", "size"), [("4GiB", 2**32), ("1536MiB", 3 * 2**29), ("2.5G", 5 * 2**29)])
 def test_memory_is_read_in_binary_units(text: str, size: int) -> None:
     assert parse_memory(text) == size
+
+
+def test_editing_lists_touches_no_other_line_and_can_be_taken_back(project: Path) -> None:
+    file = Path("params.yaml")
+    before = file.read_text()
+    steps: list[dict[str, object]] = [
+        {"additions": ["data/june.zarr"]},
+        {"removals": ["a.png", "folder:x: y/#1.png"]},
+        {"additions": ["data/june.zarr", "folder:data/july"], "compact": True},
+        {"removals": ["folder:x: y/#1.png"], "additions": ["folder:data/july"]},
+    ]
+    for changes in steps:
+        edit(changes)
+        assert {key: yaml.safe_load(file.read_text())[key] for key in changes} == changes
+        comments = [line for line in file.read_text().splitlines() if line.lstrip().startswith("#")]
+        assert comments == [line for line in before.splitlines() if line.lstrip().startswith("#")]
+    edit({"additions": [], "removals": [], "compact": False})
+    assert file.read_text() == before
+
+
+def test_comments_between_items_stay_and_other_layouts_are_refused(project: Path) -> None:
+    file = Path("params.yaml")
+    text = file.read_text()
+    file.write_text(text.replace("additions: []", "additions:\n- a.zarr  # May\n# why\n  # june\n- b.zarr"))
+    with pytest.raises(UserError, match="additions is laid out"):
+        edit({"additions": ["a.zarr", "b.zarr", "c.zarr"]})
+    file.write_text(text.replace("additions: []", "additions:\n  - a.zarr  # May\n  # june\n  - b.zarr"))
+    edit({"additions": ["a.zarr", "b.zarr", "c.zarr"]})
+    assert "additions:\n  - a.zarr  # May\n  # june\n  - b.zarr\n  - c.zarr\n" in file.read_text()
+
+
+def test_a_gpu_that_is_not_there_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="torch finds no GPU here"):
+        load({"run.device": "cuda"})

@@ -64,6 +64,8 @@ def compose(params: Params, base: store.Store) -> Composition:
 
 def update(wanted: Composition) -> None:
     """Write what the dictionary in force lacks of the wanted one, and replace what is damaged; the rest stays."""
+    for name in wanted.unmatched:
+        warn(f"removals: {name} names no image of the base or an addition")
     old = store.previous(paths.DICTIONARY, "dictionary")
     n_blocks = -(-len(wanted.layout.images) // store.ROWS)
     same = unchanged_blocks(old, wanted) if old else []

@@ -19,7 +19,9 @@ from dseld_cli.params import Params
 
 
 def run(params: Params, decoders: Sequence[str] | None = None, split: str = "test") -> None:
-    """Decode the codes of a split with the given decoders, or with all of params.yaml's that need no training.
+    """Decode the codes of a split with the given decoders; by default, with all of params.yaml's.
+
+    Of those, trained decoders are left out, and named, if they were not trained for these codes.
 
     Raises:
         UserError: if there are no codes, they are not over the dictionary in force, or a decoder was not trained on it.
@@ -28,22 +30,33 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     stored = store.open_store(paths.codes(split), "codes")
     store.require_input(stored, "dictionary", dictionary)
-    classes, codes = dictionary.provenance["classes"], read_codes(stored)
+    codes = read_codes(stored)
     for name in decoders or params.decoders:
-        inputs = {"codes": stored}
-        if name == "shallow-nn":
-            inputs["network"] = open_network(name, dictionary, stored)
-            scores = ShallowNN(inputs["network"].read("weights"), inputs["network"].read("bias"))(codes)
-        elif name == "minimum-residual":
-            scores = _minimum_residual(codes, stored, dictionary, split, params.run.memory)
-        else:
-            scores = DECODERS[name](codes, dictionary.read("labels"), len(classes))
-        scores = shares(scores)
-        predicted = predict(scores)
-        facts = store.provenance(inputs, decoder=name, split=split, classes=classes)
-        store.write(paths.predictions(name), "predictions", facts, {"labels": predicted, "scores": scores})
-        undecided = int((predicted == UNDECIDED).sum())
-        say(f"{paths.predictions(name)}: {len(predicted)} images" + (f", {undecided} undecided" if undecided else ""))
+        _decode(params, name, split, dictionary, stored, codes)
+    for name in () if decoders else params.trained_decoders:
+        try:
+            _decode(params, name, split, dictionary, stored, codes)
+        except UserError as error:
+            say(f"without {name}: {error}")
+
+
+def _decode(
+    params: Params, name: str, split: str, dictionary: store.Store, stored: store.Store, codes: SparseCodes
+) -> None:
+    inputs, classes = {"codes": stored}, dictionary.provenance["classes"]
+    if name == "shallow-nn":
+        inputs["network"] = open_network(name, dictionary, stored)
+        scores = ShallowNN(inputs["network"].read("weights"), inputs["network"].read("bias"))(codes)
+    elif name == "minimum-residual":
+        scores = _minimum_residual(codes, stored, dictionary, split, params.run.memory)
+    else:
+        scores = DECODERS[name](codes, dictionary.read("labels"), len(classes))
+    scores = shares(scores)
+    predicted = predict(scores)
+    facts = store.provenance(inputs, decoder=name, split=split, classes=classes)
+    store.write(paths.predictions(name), "predictions", facts, {"labels": predicted, "scores": scores})
+    undecided = int((predicted == UNDECIDED).sum())
+    say(f"{paths.predictions(name)}: {len(predicted)} images" + (f", {undecided} undecided" if undecided else ""))
 
 
 def read_codes(stored: store.Store) -> SparseCodes:

@@ -67,6 +67,8 @@ def run(params: Params, output: Path) -> None:
     """
     if not output.parent.is_dir():
         raise UserError(f"--output {output}: there is no folder {output.parent}")
+    if output.is_dir():
+        raise UserError(f"--output {output} is a folder: name the file, {output / 'report.html'}")
     found = evaluate.collect(params)
     page = Environment(
         loader=PackageLoader("dseld_cli", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True

@@ -92,22 +92,28 @@ def points(
 ) -> list[tuple[float, Setting]]:
     """Say what to try: of size, the number of features doubled until the dictionary is whole (over-completeness).
 
+    A dictionary that is not over-complete is doubled from a sixteenth of itself.
+
     Raises:
         UserError: for a value that cannot be.
 
     """
     now = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
     if key == "size":
-        doubled = [n_features * 2**i for i in range(32) if n_features * 2**i < n_atoms]
+        first = n_features if n_features < n_atoms else max(1, n_atoms // 16)
+        doubled = [first * 2**i for i in range(32) if first * 2**i < n_atoms]
         sizes = [round(value) for value in values or [*doubled, n_atoms]]
         if any(not 1 <= size <= n_atoms for size in sizes):
             raise UserError(f"--values: sizes should be from 1 to the dictionary's {n_atoms}")
         return [(size, Setting(size, now)) for size in sizes]
     least = 1e-12 if key == "lambda" else 1.0
     middle = {"lambda": now.lambda_, "tau": now.tau, "steps": float(now.steps)}[key]
-    found = values or [middle * factor for factor in FACTORS if middle * factor >= least]
+    tried = [round(middle * f) if key == "steps" else middle * f for f in FACTORS]
+    found = values or [value for value in tried if value >= least]
     if any(not least <= value < math.inf for value in found):
         raise UserError(f"--values: {key} should be {'positive' if key == 'lambda' else 'at least 1'}")
+    if key == "steps" and any(value != round(value) for value in found):
+        raise UserError("--values: steps should be whole numbers")
     return [(value, Setting(n_atoms, _with(now, key, value))) for value in found]
 
 

@@ -30,8 +30,8 @@ DECODER = "class-sum"
 Part = Callable[[slice], object]
 
 
-def run(params: Params, batches: Sequence[int], as_json: bool) -> None:
-    """Time extraction, encoding and decoding of test images in batches of several sizes.
+def run(params: Params, batches: Sequence[int] | None, as_json: bool) -> None:
+    """Time extraction, encoding and decoding of test images in batches of several sizes; by default 1 and 50.
 
     Raises:
         UserError: if a store is missing, or there are fewer images than a batch.
@@ -43,6 +43,7 @@ def run(params: Params, batches: Sequence[int], as_json: bool) -> None:
     stored = store.open_store(paths.codes("test"), "codes")
     store.require_input(stored, "dictionary", dictionary)
     n = stored.shape("rows")[0]
+    batches = batches or [1, min(50, n)]
     if bad := [size for size in batches if not 1 <= size <= n]:
         raise UserError(f"--batch {bad[0]}: should be from 1 to the {n} test images that are coded")
     parts: dict[str, Part] = {

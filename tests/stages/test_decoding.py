@@ -24,10 +24,11 @@ def digits(project: Path, run: Run) -> Path:
 
 
 def test_every_decoder_and_baseline_is_trained_evaluated_and_shown(digits: Path, run: Run) -> None:
+    assert "without shallow-nn" in run("decode").stdout
     run("train-decoder")
-    run("decode " + " ".join(f"--decoder {name}" for name in ALL))
-    run("baselines")
     set_params(decoders=ALL[:-1])
+    assert "data/predictions/shallow-nn.zarr: 120 images" in run("decode").stdout
+    run("baselines")
     said = run("evaluate").stdout
     found = json.loads(Path("metrics.json").read_text())
     assert list(found["decoders"]) == ALL

@@ -323,6 +323,13 @@ def test_a_file_of_an_added_folder_that_changed_is_extracted_again(project: Path
     np.testing.assert_array_equal(np.any(after != before, axis=1), [False] * 8 + [True, False])
 
 
+def test_a_removal_that_names_no_image_is_pointed_out(grown: Path, run: Run) -> None:
+    set_params(removals=["train/0-5.png", "train/0-5.jpg"])
+    said = " ".join(run("add-exemplars").stderr.split())
+    assert "removals: train/0-5.jpg names no image of the base or an addition" in said
+    assert "0-5.png names" not in said
+
+
 def test_another_base_leaves_no_stale_tile(grown: Path, run: Run) -> None:
     run("add-exemplars data/additions/forty.zarr")
     for line in ("build-dict --seed 5", "build-dict --size 20"):

@@ -109,6 +109,7 @@ def test_the_gallery_shows_exemplars_of_added_folders_and_gaps_are_not_counted(p
     run("decode")
     assert "4 test images, 47 exemplars" in run("evaluate").stdout
     run("report")
+    assert "--output data is a folder" in run("report --output data", ok=False).stderr
     text = Path("report.html").read_text()
     assert 'alt="exemplar folder:june:train/' in text
     assert '<span class="none">' not in text

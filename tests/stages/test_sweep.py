@@ -62,6 +62,7 @@ def test_a_setting_that_diverges_is_a_gap(built: Path, run: Run) -> None:
         ("size --values 999 --split test", "from 1 to the dictionary's 256"),
         ("lambda --values 0 --split test", "lambda should be positive"),
         ("steps --values 0.2 --split test", "steps should be at least 1"),
+        ("steps --values 1.5 --split test", "steps should be whole numbers"),
         ("tau --values ten --split test", "should be numbers with commas"),
         ("lambda", "add val to extract.splits"),
     ],

@@ -18,6 +18,7 @@ def test_every_part_takes_some_time_and_they_add_up(project: Path, run: Run) -> 
         assert all(row[part] > 0 for part in ("extraction", "encoding", "decoding"))
         assert row["total"] == pytest.approx(row["extraction"] + row["encoding"] + row["decoding"])
     assert "Milliseconds an image" in run("timing --batch 5").stdout
+    assert [row["batch"] for row in json.loads(run("timing --json").stdout)] == [1, 20], "no more than there are"
     assert "from 1 to the 20 test images" in run("timing --batch 21", ok=False).stderr
 
 
