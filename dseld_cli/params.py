@@ -251,7 +251,9 @@ def edit(changes: Mapping[str, object], path: Path = PATH) -> None:
 
 def _edited(lines: list[str], key: str, value: object) -> list[str]:
     """Rewrite a key's line; of a list, drop the lines of items that go, and add those that come."""
-    start = next(i for i, line in enumerate(lines) if line.startswith(f"{key}:"))
+    start = next((i for i, line in enumerate(lines) if line.startswith(f"{key}:")), None)
+    if start is None:
+        return lines
     stop = start + 1
     while stop < len(lines) and re.match(r"\s*- |\s+#", lines[stop]):
         stop += 1

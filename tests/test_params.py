@@ -120,9 +120,10 @@ def test_editing_lists_touches_no_other_line_and_can_be_taken_back(project: Path
 def test_comments_between_items_stay_and_other_layouts_are_refused(project: Path) -> None:
     file = Path("params.yaml")
     text = file.read_text()
-    file.write_text(text.replace("additions: []", "additions:\n- a.zarr  # May\n# why\n  # june\n- b.zarr"))
-    with pytest.raises(UserError, match="additions is laid out"):
-        edit({"additions": ["a.zarr", "b.zarr", "c.zarr"]})
+    for other in ("additions:\n- a.zarr  # May\n# why\n  # june\n- b.zarr", '"additions": []'):
+        file.write_text(text.replace("additions: []", other))
+        with pytest.raises(UserError, match="additions is laid out"):
+            edit({"additions": ["a.zarr", "b.zarr", "c.zarr"]})
     file.write_text(text.replace("additions: []", "additions:\n  - a.zarr  # May\n  # june\n  - b.zarr"))
     edit({"additions": ["a.zarr", "b.zarr", "c.zarr"]})
     assert "additions:\n  - a.zarr  # May\n  # june\n  - b.zarr\n  - c.zarr\n" in file.read_text()
