@@ -255,7 +255,7 @@ def _edited(lines: list[str], key: str, value: object) -> list[str]:
     if start is None:
         return lines
     stop = start + 1
-    while stop < len(lines) and re.match(r"\s*- |\s+#", lines[stop]):
+    while stop < len(lines) and (_is_item(lines[stop]) or re.match(r"\s+#", lines[stop])):
         stop += 1
     if not isinstance(value, list) or not value:
         return [*lines[:start], f"{key}: {_scalar(value)}", *lines[stop:]]
