@@ -41,8 +41,8 @@ from rich.table import Table
 from torch import Tensor
 
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics, respond
 from dseld_cli.lca.inhibition import AtomBlocks, driving_input, through_atoms, through_gramian
+from dseld_cli.lca.recurrence import Dynamics, respond
 from dseld_cli.lca.working_set import Coded, encode
 
 T = TypeVar("T")

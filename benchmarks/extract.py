@@ -50,9 +50,9 @@ def settings(folder: Path, precision: str, image_size: int) -> dict[str, object]
 
 
 def rate(n: int, precision: str, image_size: int, side: int, rounds: int) -> None:
-    from dseld_cli.backbones import backbone
-    from dseld_cli.datasets import images
-    from dseld_cli.params import load
+    from dseld_cli.backbones.base import backbone
+    from dseld_cli.config.schema import load
+    from dseld_cli.images.datasets import images
     from dseld_cli.stages import extract
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -89,7 +89,7 @@ def dseld(arguments: list[str]) -> None:
     """Run a dseld command, then print the peak memory of this process."""
     import resource
 
-    from dseld_cli.cli import app
+    from dseld_cli.cli.app import app
 
     app(arguments, standalone_mode=False)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

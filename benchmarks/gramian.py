@@ -20,7 +20,7 @@ import torch
 from project import dseld, features, project
 
 from dseld_cli import paths, store
-from dseld_cli.gramian import rectangle
+from dseld_cli.dictionary.gramian import rectangle
 
 
 def large_product(n_features: int, rows: int = 8192) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def restore(begin: Path) -> None:
 def killed(arguments: tuple[str, ...], after: float) -> bool:
     """Run dseld and kill it; whether it was still running."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "from dseld_cli.cli import app; app()", *arguments],
+        [sys.executable, "-c", "from dseld_cli.cli.app import app; app()", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -49,7 +49,7 @@ def dseld(folder: Path, *arguments: str) -> tuple[float, int, str]:
     timer = ["/usr/bin/time", "-v"] if shutil.which("time") else []
     began = time.monotonic()
     done = subprocess.run(
-        [*timer, sys.executable, "-c", "from dseld_cli.cli import app; app()", *arguments],
+        [*timer, sys.executable, "-c", "from dseld_cli.cli.app import app; app()", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

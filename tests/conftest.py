@@ -13,7 +13,7 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from dseld_cli.cli import app
+from dseld_cli.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 

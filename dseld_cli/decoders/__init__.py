@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.decoders.balanced_class_sum import balanced_class_sum
+from dseld_cli.decoders.base import UNDECIDED, predict, shares
 from dseld_cli.decoders.class_sum import class_sum
 from dseld_cli.decoders.max_activation import max_activation
-from dseld_cli.decoders.scores import UNDECIDED, predict, shares
 from dseld_cli.lca.codes import SparseCodes
 
 __all__ = ["DECODERS", "UNDECIDED", "Decoder", "predict", "shares"]

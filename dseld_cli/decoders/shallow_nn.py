@@ -3,7 +3,7 @@
 Deviations and choices, where the paper leaves them open:
 
 - A training image that is an atom codes as itself, and a network trained on that learns nothing: the codes to train on
-  must come from images whose own atom cannot fire, or that have none (see `dseld_cli.leave_one_out`).
+  must come from images whose own atom cannot fire, or that have none (see `dseld_cli.dictionary.leave_one_out`).
 - Codes are scaled to unit L2 norm, so that a faint image counts like a strong one.
 - The network starts as the class-sum decoder, its weights one scale times "this atom is of that class", with the scale
   that fits the labels best. Training then has to beat class-sum on images held out, or it stops where it was; from
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding_bag
 
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.parallel import torch_threads
+from dseld_cli.runtime.engine import torch_threads
 
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Scales of the class-sum start that are tried."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.dynamics import Response
+from dseld_cli.lca.recurrence import Response
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dseld_cli.lca.dynamics import Inhibition
+from dseld_cli.lca.recurrence import Inhibition
 
 AtomBlocks = Callable[[], Iterable[tuple[slice, Tensor]]]
 """Called, yields every block of atoms once, in order: (rows, atoms[rows] (rows, N))."""

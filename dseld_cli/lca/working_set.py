@@ -42,8 +42,8 @@ from torch import Tensor
 from dseld_cli.lca import kernels
 from dseld_cli.lca.certificate import KNOTS, Certificate, Precision, certify, gamma
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics, Response, respond, unstable
 from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, silence, through_atoms
+from dseld_cli.lca.recurrence import Dynamics, Response, respond, unstable
 from dseld_cli.lca.screening import TILE, Skipped, Strongest, ragged, screen, strongest
 
 Int64 = NDArray[np.int64]

@@ -6,14 +6,14 @@ import shutil
 
 import numpy as np
 
-from dseld_cli import params as parameters
 from dseld_cli import paths, store
-from dseld_cli.composition import Composition, Segment, unchanged_blocks
-from dseld_cli.console import say, track, warn
-from dseld_cli.dictionary import require_same_extractor
+from dseld_cli.config import schema as parameters
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.additions import FOLDER, addition, listed, pictures
+from dseld_cli.dictionary.checks import require_same_extractor
+from dseld_cli.dictionary.manifest import Composition, Segment, unchanged_blocks
 from dseld_cli.errors import UserError
-from dseld_cli.params import Params
-from dseld_cli.stages.additions import FOLDER, addition, listed, pictures
+from dseld_cli.runtime.console import say, track, warn
 
 ARRAYS = ("atoms", "labels", "source")
 

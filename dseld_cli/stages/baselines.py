@@ -14,11 +14,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from dseld_cli import paths, store
-from dseld_cli.console import say, track
-from dseld_cli.decoders.scores import shares
-from dseld_cli.dictionary import require_same_extractor
+from dseld_cli.config.schema import Params
+from dseld_cli.decoders.base import shares
+from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.errors import UserError
-from dseld_cli.params import Params
+from dseld_cli.runtime.console import say, track
 
 REGULARISATION = (1.0, 10.0, 100.0, 1000.0)
 """Inverse strengths that logistic regression chooses from, by the accuracy on a tenth of the exemplars held out."""

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import paths, store
-from dseld_cli.console import say, warn
-from dseld_cli.dictionary import normalize
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.checks import normalize
 from dseld_cli.errors import UserError
-from dseld_cli.params import Params
-from dseld_cli.sampling import balanced, shuffled
+from dseld_cli.images.sampling import balanced, shuffled
+from dseld_cli.runtime.console import say, warn
 
 
 def run(params: Params) -> None:

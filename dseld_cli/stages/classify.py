@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dseld_cli import folders, paths, store
-from dseld_cli.atoms import atom_blocks, resident_atoms
-from dseld_cli.backbones import Backbone, restored
-from dseld_cli.budget import arrays_within
-from dseld_cli.console import say, table, track, warn
+from dseld_cli import paths, store
+from dseld_cli.backbones.base import Backbone, restored
+from dseld_cli.config.schema import Params
 from dseld_cli.decoders import DECODERS, UNDECIDED, predict, shares
+from dseld_cli.dictionary.atoms import atom_blocks, resident_atoms
 from dseld_cli.errors import UserError
+from dseld_cli.images import image_folder as folders
+from dseld_cli.images.image import open_image
 from dseld_cli.lca import working_set
-from dseld_cli.lca.dynamics import Dynamics
+from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.lca.working_set import Coded
-from dseld_cli.params import Params
-from dseld_cli.pictures import open_image
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.console import say, table, track, warn
 
 BATCH = 32
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import paths, store
-from dseld_cli.budget import arrays_within
-from dseld_cli.console import say, track
+from dseld_cli.config.schema import Params
 from dseld_cli.decoders import DECODERS, UNDECIDED, predict, shares
 from dseld_cli.decoders.minimum_residual import minimum_residual
 from dseld_cli.decoders.shallow_nn import ShallowNN
 from dseld_cli.errors import UserError
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.params import Params
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.console import say, track
 
 
 def run(params: Params, decoders: Sequence[str] | None = None, split: str = "test") -> None:

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dseld_cli import paths, store
-from dseld_cli.atoms import atom_blocks, resident_atoms
-from dseld_cli.budget import arrays_within
-from dseld_cli.console import say, track, warn
-from dseld_cli.dictionary import require_same_extractor
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.atoms import atom_blocks, resident_atoms
+from dseld_cli.dictionary.checks import require_same_extractor
+from dseld_cli.dictionary.gramian import require_of, tiles
+from dseld_cli.dictionary.leave_one_out import candidates, own_atoms
 from dseld_cli.errors import UserError
-from dseld_cli.gramian import require_of, tiles
 from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics, respond
 from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles, driving_input, silence, through_atoms, through_gramian
+from dseld_cli.lca.recurrence import Dynamics, respond
 from dseld_cli.lca.working_set import Coded
-from dseld_cli.leave_one_out import candidates, own_atoms
-from dseld_cli.params import Params
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.console import say, track, warn
 
 LARGEST_BATCH = 1000
 """Images a batch where memory allows: larger ones are no faster, unless the Gramian is read once for all of them."""

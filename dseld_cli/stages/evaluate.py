@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import metrics, paths, plots, store
-from dseld_cli.composition import Layout
-from dseld_cli.console import say, table
-from dseld_cli.dictionary import relabel
+from dseld_cli import paths, store
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.checks import relabel
+from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.errors import UserError
-from dseld_cli.params import Params
+from dseld_cli.evaluation import metrics, plots
+from dseld_cli.runtime.console import say, table
 
 Int64 = NDArray[np.int64]
 

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import paths, store
-from dseld_cli.backbone_table import COLUMNS, architectures, rows_of
-from dseld_cli.backbones import GIVEN, Backbone, backbone
-from dseld_cli.console import say, table, track, warn
-from dseld_cli.datasets import images
-from dseld_cli.decoding import Decode, Prepared, decoded, worker_processes
+from dseld_cli.backbones.base import GIVEN, Backbone, backbone
+from dseld_cli.backbones.table import COLUMNS, architectures, rows_of
+from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
-from dseld_cli.given import Given
-from dseld_cli.parallel import in_order
-from dseld_cli.params import Params
-from dseld_cli.pictures import Images, printable
-from dseld_cli.sampling import held_out, limited
+from dseld_cli.images.datasets import images
+from dseld_cli.images.external_features import Given
+from dseld_cli.images.image import Images, printable
+from dseld_cli.images.image_loading import Decode, Prepared, decoded, worker_processes
+from dseld_cli.images.sampling import held_out, limited
+from dseld_cli.runtime.console import say, table, track, warn
+from dseld_cli.runtime.engine import in_order
 
 Skipped = dict[str, str]
 """Row of a broken image (as text, as JSON has it) to what is wrong with it."""

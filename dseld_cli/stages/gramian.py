@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from dseld_cli import chunks, paths, store
-from dseld_cli.budget import arrays_within
-from dseld_cli.console import say, track
-from dseld_cli.dictionary import require_unit_norm
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.checks import require_unit_norm
+from dseld_cli.dictionary.gramian import is_of
 from dseld_cli.errors import UserError
-from dseld_cli.gramian import is_of
-from dseld_cli.parallel import in_order, workers
-from dseld_cli.params import Params
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.console import say, track
+from dseld_cli.runtime.engine import in_order, workers
 
 TILE_COPIES = 4
 """A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""

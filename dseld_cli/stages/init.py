@@ -10,9 +10,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 import dseld_cli
-from dseld_cli.console import say
+from dseld_cli.config.presets import preset
 from dseld_cli.errors import UserError
-from dseld_cli.presets import preset
+from dseld_cli.runtime.console import say
 
 FILES = ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore")
 """The project's files, as they are in dseld's own repository and in its wheel."""

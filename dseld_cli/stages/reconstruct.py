@@ -8,14 +8,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import paths, plots
-from dseld_cli.console import say, table, track
-from dseld_cli.datasets import images as open_images
+from dseld_cli import paths
+from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
-from dseld_cli.lca.dynamics import Dynamics
-from dseld_cli.params import Params
-from dseld_cli.pictures import Images
-from dseld_cli.reconstruction import Progress, Rebuilt, gaussian_atoms, quality, rebuild, steps_to_settle, unit
+from dseld_cli.evaluation import plots
+from dseld_cli.evaluation.reconstruction import (
+    Progress,
+    Rebuilt,
+    gaussian_atoms,
+    quality,
+    rebuild,
+    steps_to_settle,
+    unit,
+)
+from dseld_cli.images.datasets import images as open_images
+from dseld_cli.images.image import Images
+from dseld_cli.lca.recurrence import Dynamics
+from dseld_cli.runtime.console import say, table, track
 
 SMALLEST = 7
 """Pixels that an image needs on each side: SSIM compares windows of this size."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dseld_cli import params as parameters
 from dseld_cli import paths, store
-from dseld_cli.composition import REMOVED, Composition
-from dseld_cli.console import say, warn
+from dseld_cli.config import schema as parameters
+from dseld_cli.dictionary.additions import listed
+from dseld_cli.dictionary.manifest import REMOVED, Composition
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.console import say, warn
 from dseld_cli.stages.add_exemplars import compose, update
-from dseld_cli.stages.additions import listed
 
 
 def run(names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = False) -> None:

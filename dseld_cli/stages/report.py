@@ -19,19 +19,20 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from PIL import Image
 
-from dseld_cli import __version__, paths, plots, store
-from dseld_cli.console import say, track
+from dseld_cli import __version__, paths, store
+from dseld_cli.config.schema import Params
 from dseld_cli.decoders import UNDECIDED
+from dseld_cli.dictionary.additions import FOLDER, pictures
 from dseld_cli.errors import UserError
-from dseld_cli.params import Params
-from dseld_cli.pictures import Images
+from dseld_cli.evaluation import plots
+from dseld_cli.evaluation.workload import Workload
+from dseld_cli.images.image import Images
+from dseld_cli.runtime.console import say, track
 from dseld_cli.stages import evaluate
-from dseld_cli.stages.additions import FOLDER, pictures
 from dseld_cli.stages.classify import explain
 from dseld_cli.stages.decode import read_codes
 from dseld_cli.stages.extract import images_of
 from dseld_cli.stages.workload import measured
-from dseld_cli.workload import Workload
 
 DECIDER = "class-sum"
 """The decoder of the gallery: its score is a sum over exemplars, so that each one's share can be told."""
@@ -71,7 +72,10 @@ def run(params: Params, output: Path) -> None:
         raise UserError(f"--output {output} is a folder: name the file, {output / 'report.html'}")
     found = evaluate.collect(params)
     page = Environment(
-        loader=PackageLoader("dseld_cli", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("dseld_cli.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     ).get_template("report.html")
     output.write_text(page.render(**contents(params, found)), encoding="utf-8")
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB, open it in any browser")

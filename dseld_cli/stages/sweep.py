@@ -12,18 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dseld_cli import metrics, paths, plots, store
-from dseld_cli.budget import arrays_within
-from dseld_cli.console import say, table, track
+from dseld_cli import paths, store
+from dseld_cli.config.schema import Params
 from dseld_cli.decoders import DECODERS, predict
 from dseld_cli.decoders.minimum_residual import minimum_residual
 from dseld_cli.decoders.shallow_nn import train
-from dseld_cli.dictionary import relabel, require_same_extractor, require_unit_norm
+from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
 from dseld_cli.errors import UserError
+from dseld_cli.evaluation import metrics, plots
 from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics
-from dseld_cli.params import Params
+from dseld_cli.lca.recurrence import Dynamics
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.console import say, table, track
 from dseld_cli.stages.encode import draw, images_to_train_on
 
 KEYS = ("size", "lambda", "tau", "steps")

@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 import torch
 
 from dseld_cli import paths, store
-from dseld_cli.atoms import atom_blocks
-from dseld_cli.backbones import GIVEN, restored
-from dseld_cli.console import say, table, track
+from dseld_cli.backbones.base import GIVEN, restored
+from dseld_cli.config.schema import Params
 from dseld_cli.decoders import DECODERS, predict
-from dseld_cli.dictionary import require_same_extractor
+from dseld_cli.dictionary.atoms import atom_blocks
+from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.errors import UserError
 from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.dynamics import Dynamics
-from dseld_cli.params import Params
+from dseld_cli.lca.recurrence import Dynamics
+from dseld_cli.runtime.console import say, table, track
 from dseld_cli.stages.decode import part_of, read_codes
 from dseld_cli.stages.extract import images_of
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dseld_cli import paths, store
-from dseld_cli.console import say, track
+from dseld_cli.config.schema import Params
 from dseld_cli.decoders.shallow_nn import EPOCHS, train
-from dseld_cli.dictionary import relabel
+from dseld_cli.dictionary.checks import relabel
 from dseld_cli.errors import UserError
-from dseld_cli.params import Params
+from dseld_cli.runtime.console import say, track
 from dseld_cli.stages.decode import read_codes
 
 DYNAMICS = ("lambda", "tau", "steps")

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from dseld_cli import paths, store
-from dseld_cli.console import say, table
+from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
-from dseld_cli.params import Params
-from dseld_cli.workload import (
+from dseld_cli.evaluation.workload import (
     PAPER_ATOMS,
     PAPER_FEATURES,
     PAPER_SHARE,
@@ -22,6 +21,7 @@ from dseld_cli.workload import (
     footprint,
     synaptic_operations,
 )
+from dseld_cli.runtime.console import say, table
 
 
 def run(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dseld_cli.lca import certificate, kernels, screening, working_set
 from dseld_cli.lca.certificate import Precision, certify
-from dseld_cli.lca.dynamics import Dynamics, unstable
+from dseld_cli.lca.recurrence import Dynamics, unstable
 from dseld_cli.lca.working_set import encode
 from tests.reference import lca_float64
 

@@ -126,8 +126,8 @@ def content(path: Path) -> dict[str, bytes]:
 def test_a_killed_run_goes_on_at_the_last_whole_block_with_the_same_bytes(
     project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dseld_cli import folders
-    from dseld_cli.pictures import open_image
+    from dseld_cli.images import image_folder as folders
+    from dseld_cli.images.image import open_image
 
     image_folder(project / "images", {"ant": 2500, "bee": 2000}, size=2)
     for name in ("ant/77.png", "bee/3.png", "bee/1999.png"):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseld_cli import params, paths, store
-from dseld_cli.composition import REMOVED, Composition
-from dseld_cli.gramian import rectangle
+from dseld_cli import paths, store
+from dseld_cli.config import schema as params
+from dseld_cli.dictionary.gramian import rectangle
+from dseld_cli.dictionary.manifest import REMOVED, Composition
 from dseld_cli.stages import gramian
 from tests.conftest import Run, image_folder, set_params
 from tests.reference import lca_float64

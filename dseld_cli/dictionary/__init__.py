@@ -1,0 +1,1 @@
+"""The dictionary: what it consists of, its atoms, its Gramian."""

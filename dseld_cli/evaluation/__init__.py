@@ -1,0 +1,1 @@
+"""What predictions are worth: evaluation, explanation, metrics, baselines, workload, plots."""

@@ -1,0 +1,1 @@
+"""Labelled images: data sets, folders, files, and how they become arrays."""

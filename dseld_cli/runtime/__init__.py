@@ -1,0 +1,1 @@
+"""What every command runs on: threads, the memory budget, the console."""
