@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 
 from dseld_cli import paths, store
+from dseld_cli.backbones.base import restored
+from dseld_cli.backbones.extraction import Work, digest, extract
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
-from dseld_cli.stages import extract
 
 FOLDER = "folder:"
 
@@ -29,7 +30,12 @@ def addition(name: str, params: Params, base: store.Store) -> store.Store:
     kept = store.previous(path, "features")
     if kept and kept.provenance["extractor"] == base.provenance["extractor"] and _same_images(kept, name, params):
         return kept
-    extract.run(_like(base, name, params), "train", path)
+    images, identity = pictures(name, params), base.provenance["extractor"]
+    extractor = restored(identity, params.extract.weights, params.run.device)
+    settings = params.extract
+    work = Work(params.run.device, settings.batch_size, settings.workers, settings.broken == "skip")
+    facts = {"dataset": name, "split": "train", "limit_per_class": "all", "seed": settings.seed, "val_share": 0}
+    extract(images, extractor, path, facts, work).report()
     return store.open_store(path, "features")
 
 
@@ -58,18 +64,6 @@ def extracted(name: str) -> Path:
 def _same_images(kept: store.Store, name: str, params: Params) -> bool:
     """Whether a folder still has the images that were extracted, by name and size; true if it is there no more."""
     try:
-        return bool(kept.provenance["images_sha256"] == extract.digest(pictures(name, params)))
+        return bool(kept.provenance["images_sha256"] == digest(pictures(name, params)))
     except UserError:
         return True
-
-
-def _like(base: store.Store, name: str, params: Params) -> Params:
-    """Parameters that extract all of a folder as the base was extracted."""
-    identity = base.provenance["extractor"]
-    size = identity.get("image_size", "default")
-    like: dict[str, object] = {"backbone": identity["backbone"], "precision": identity.get("precision", "float32")}
-    like |= {"image_size": size if size == "default" else int(size), "splits": ["train"], "limit_per_class": "all"}
-    like |= {"weights": "random"} if identity["weights"] == "random" else {}
-    data = params.data.model_copy(update={"dataset": name})
-    settings = params.extract.model_copy(update=like)
-    return params.model_copy(update={"data": data, "extract": settings})

@@ -27,11 +27,11 @@ from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.workload import Workload
 from dseld_cli.images.image import Images
+from dseld_cli.images.splits import images_of
 from dseld_cli.runtime.console import say, track
 from dseld_cli.stages import evaluate
 from dseld_cli.stages.classify import explain
 from dseld_cli.stages.decode import read_codes
-from dseld_cli.stages.extract import images_of
 from dseld_cli.stages.workload import measured
 
 DECIDER = "class-sum"
@@ -176,7 +176,7 @@ def _shower(params: Params) -> Show:
 def _listed(params: Params) -> Iterator[tuple[str, Callable[[], Images]]]:
     """Where images come from: what the dictionary's sources of them begin with, and what lists them."""
     for split in params.extract.splits:
-        yield "", partial(images_of, params, split)
+        yield "", partial(images_of, params.data.dataset, Path(params.data.root), split, params.extract)
     for name in params.additions:
         if name.startswith(FOLDER):
             yield f"{name}:", partial(pictures, name, params)

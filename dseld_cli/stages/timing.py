@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -16,12 +17,12 @@ from dseld_cli.decoders import DECODERS, predict
 from dseld_cli.dictionary.atoms import atom_blocks
 from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.errors import UserError
+from dseld_cli.images.splits import images_of
 from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.console import say, table, track
 from dseld_cli.stages.decode import part_of, read_codes
-from dseld_cli.stages.extract import images_of
 
 REPEATS = 5
 """Batches that are timed, after one that is not; the median counts."""
@@ -76,7 +77,7 @@ def milliseconds(part: Part, size: int, n: int) -> float:
 def _extraction(params: Params, dictionary: store.Store) -> Part:
     """From the image on disk to its features."""
     extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
-    images = images_of(params, "test")
+    images = images_of(params.data.dataset, Path(params.data.root), "test", params.extract)
     return lambda part: extractor.features(
         [extractor.prepare(images.open(images.raw(i))) for i in range(part.start, part.stop)]
     )
