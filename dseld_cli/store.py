@@ -15,22 +15,21 @@ Fill values are never valid data, so that a missing chunk cannot pass for one.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
-from dseld_cli import __version__, chunks
+from dseld_cli import __version__, chunks, disk
+from dseld_cli.disk import locked as locked
 from dseld_cli.errors import UserError
 
 zarr.config.set({"threading.max_workers": 2})  # each of its threads keeps the memory of a chunk that it freed
@@ -96,14 +95,32 @@ class Draft:
     done: int = 0
     digests: dict[str, dict[Key, str]] = field(default_factory=dict)
     group: zarr.Group = field(init=False)
+    _open: ExitStack = field(default_factory=ExitStack)
 
-    def __post_init__(self) -> None:
+    def __enter__(self) -> Self:
+        """Lock what is at the path, and go on with a draft or begin one.
+
+        Raises:
+            UserError: if another process is changing it, or there is something that is no store of this kind.
+
+        """
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.path))
+            self._begin()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _begin(self) -> None:
+        disk.require_replaceable(self.path, self.kind)
         described = {"kind": self.kind, "provenance": self.provenance, "arrays": _described(self.specs)}
         plan = json.loads(_canonical(described))
         try:
             self.group = zarr.open_group(self.partial, mode="r+", zarr_format=3)
             resumable = self.group.attrs["plan"] == plan
-        except (OSError, KeyError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, KeyError, ValueError):
             resumable = False
         if resumable:
             self.done = int(str(self.group.attrs["done"]))
@@ -112,9 +129,13 @@ class Draft:
             self._start(plan)
 
     @property
+    def _real(self) -> Path:
+        return disk.real(self.path)
+
+    @property
     def partial(self) -> Path:
         """Where it grows."""
-        return _beside(self.path, ".partial")
+        return disk.beside(self._real, ".partial")
 
     @property
     def _journal(self) -> Path:
@@ -122,8 +143,9 @@ class Draft:
 
     def _start(self, plan: dict[str, Any]) -> None:
         self.discard()
-        self.partial.parent.mkdir(parents=True, exist_ok=True)
-        self.group = zarr.open_group(self.partial, mode="w", zarr_format=3)
+        self.partial.mkdir()
+        (self.partial / disk.PLAN).write_text(json.dumps(plan), encoding="utf-8")
+        self.group = zarr.open_group(self.partial, mode="a", zarr_format=3)
         for name, spec in self.specs.items():
             self._create(name, spec)
         for name, keys in self.kept.items():
@@ -190,7 +212,7 @@ class Draft:
 
     def discard(self) -> None:
         """Forget what was done so far."""
-        shutil.rmtree(self.partial, ignore_errors=True)
+        disk.remove(self.partial)
 
     def commit(self) -> None:
         """Write the mark and put the store in force in place of an older one."""
@@ -204,15 +226,12 @@ class Draft:
             "provenance": dict(self.provenance),
             "arrays": described,
         }
-        for leftover in [self._journal, *self.partial.rglob("*.partial")]:  # zarr's, of a write that was killed
-            leftover.unlink(missing_ok=True)
+        disk.require_replaceable(self.path, self.kind)
         self.group.attrs.put({"dseld": {**mark, "fingerprint": _fingerprint(mark)}})
-        retired = _beside(self.path, ".retired")
-        shutil.rmtree(retired, ignore_errors=True)
-        if self.path.exists():
-            self.path.rename(retired)
-        _put_in_force(self.path)
-        shutil.rmtree(retired, ignore_errors=True)
+        zarrs = self.partial.rglob("*.partial")  # of a write that was killed
+        for leftover in [self._journal, self.partial / disk.PLAN, *zarrs]:
+            leftover.unlink(missing_ok=True)
+        disk.replace(self.partial, self._real)
 
     def _digests(self, name: str) -> dict[Key, str]:
         """SHA-256 of each chunk: as noted or, of an array that was written past `write`, as it reads now."""
@@ -354,23 +373,6 @@ class Store:
         return UserError(f"{self.path} is damaged: {what}. Delete it and run `{MADE_BY[self.kind]}` again.")
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep every other process from changing what is at `path`; killed or not, the end of this process frees it.
-
-    Raises:
-        UserError: if another process is changing it now.
-
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(path, ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another dseld is changing {path}: run this again when it is done") from None
-        yield
-
-
 def previous(path: Path, kind: str) -> Store | None:
     """Open the store that is in force, to grow from; None if there is none that can be trusted."""
     with suppress(UserError):
@@ -417,10 +419,10 @@ def open_store(path: Path, kind: str) -> Store:
 
 def write(path: Path, kind: str, provenance: Provenance, arrays: Mapping[str, Array]) -> None:
     """Write and commit a store of arrays that are in memory, all chunked by rows."""
-    draft = Draft(path, kind, provenance)
-    for name, content in arrays.items():
-        draft.put(name, content)
-    draft.commit()
+    with Draft(path, kind, provenance) as draft:
+        for name, content in arrays.items():
+            draft.put(name, content)
+        draft.commit()
 
 
 def provenance(inputs: Mapping[str, Store], **facts: Any) -> dict[str, Any]:
@@ -453,21 +455,17 @@ def blocks(n: int, size: int | None = None) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
-
-
 def tidy(path: Path) -> None:
     """Delete what killed runs left beside a store that is as it should be."""
     for ending in (".partial", ".retired"):
-        shutil.rmtree(_beside(path, ending), ignore_errors=True)
+        disk.remove(disk.beside(disk.real(path), ending))
 
 
 def _put_in_force(path: Path) -> None:
     """Rename the draft of a store to the store, if it has its mark; another process may be quicker."""
-    partial = _beside(path, ".partial")
-    with suppress(OSError, ValueError):
-        if "dseld" in zarr.open_group(partial, mode="r", zarr_format=3).attrs:
+    partial = disk.beside(path, ".partial")
+    if disk.kind_of(partial):
+        with suppress(FileNotFoundError):
             partial.rename(path)
 
 

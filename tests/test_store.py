@@ -137,28 +137,32 @@ def test_a_killed_draft_goes_on_where_it_stopped_and_ends_the_same(tmp_path: Pat
     parts = list(blocks(3 * ROWS))
     for name, stops in (("whole", [3]), ("killed", [1, 2, 3])):
         for stop in stops:  # each a process of its own
-            work = draft(tmp_path / name)
-            for part in parts[work.done : stop]:
-                work["features"][part] = content[part]
-                work.checkpoint(work.done + 1)
-        assert not (tmp_path / name).exists()
-        work.commit()
-    whole, killed = (open_store(tmp_path / name, "features") for name in ("whole", "killed"))
+            assert not (tmp_path / f"{name}.zarr").exists()
+            with draft(tmp_path / f"{name}.zarr") as work:
+                for part in parts[work.done : stop]:
+                    work["features"][part] = content[part]
+                    work.checkpoint(work.done + 1)
+                if stop == 3:
+                    work.commit()
+    whole, killed = (open_store(tmp_path / f"{name}.zarr", "features") for name in ("whole", "killed"))
     assert whole.fingerprint == killed.fingerprint
     np.testing.assert_array_equal(killed.read("features"), content)
 
 
 def test_a_draft_with_another_plan_starts_afresh(tmp_path: Path) -> None:
-    draft(tmp_path / "x").checkpoint(2)
-    assert draft(tmp_path / "x").done == 2
-    assert draft(tmp_path / "x", seed=1).done == 0
+    with draft(tmp_path / "x.zarr") as work:
+        work.checkpoint(2)
+    with draft(tmp_path / "x.zarr") as work:
+        assert work.done == 2
+    with draft(tmp_path / "x.zarr", seed=1) as work:
+        assert work.done == 0
 
 
 def test_a_commit_replaces_the_older_store(tmp_path: Path) -> None:
     for value in (1, 2):
-        write(tmp_path / "x", "features", FACTS, {"labels": np.full(3, value)})
-    assert open_store(tmp_path / "x", "features").read("labels").tolist() == [2, 2, 2]
-    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+        write(tmp_path / "x.zarr", "features", FACTS, {"labels": np.full(3, value)})
+    assert open_store(tmp_path / "x.zarr", "features").read("labels").tolist() == [2, 2, 2]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zarr", "x.zarr.lock"]
 
 
 @given(n=st.integers(0, 5000), size=st.integers(1, 3000))

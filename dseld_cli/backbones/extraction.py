@@ -91,18 +91,19 @@ def _extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str
     specs = {"features": store.Spec.rows("float32", n, n_features)}
     made_of = {"images_sha256": digest(images), "batch_size": work.batch_size, "classes": list(images.classes)}
     provenance = store.provenance({}, **facts, **made_of, extractor=extractor.identity)
-    draft = store.Draft(path, "features", provenance, specs)
-    already, began = min(n, draft.done * store.ROWS), time.monotonic()
-    skipped = {row: why for row, why in _skipped(draft).items() if int(row) < already}
-    for part, batches in _blocks(images, extractor, work, draft.done, path.stem):
-        if found := [batch.features for batch in batches if batch.features is not None]:
-            features, start = np.concatenate(found), part.start - len(skipped)
-            draft["features"][start : start + len(features)] = features
-        for batch in batches:
-            skipped |= batch.broken
-        draft.group.attrs["skipped"] = skipped
-        draft.checkpoint(draft.done + 1)
-    _commit(draft, images, skipped)
+    began = time.monotonic()
+    with store.Draft(path, "features", provenance, specs) as draft:
+        already = min(n, draft.done * store.ROWS)
+        skipped = {row: why for row, why in _skipped(draft).items() if int(row) < already}
+        for part, batches in _blocks(images, extractor, work, draft.done, path.stem):
+            if found := [batch.features for batch in batches if batch.features is not None]:
+                features, start = np.concatenate(found), part.start - len(skipped)
+                draft["features"][start : start + len(features)] = features
+            for batch in batches:
+                skipped |= batch.broken
+            draft.group.attrs["skipped"] = skipped
+            draft.checkpoint(draft.done + 1)
+        _commit(draft, images, skipped)
     rate = (n - already) / (time.monotonic() - began)
     return Extracted(path, n - len(skipped), len(images.classes), n_features, rate, list(skipped.values()))
 

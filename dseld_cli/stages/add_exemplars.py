@@ -90,14 +90,14 @@ def _write(wanted: Composition, old: store.Store | None, kept: dict[str, list[st
         "source": store.Spec.rows("str", m),
     }
     provenance = store.provenance({"base": base}, **wanted.described())
-    draft = store.Draft(paths.DICTIONARY, "dictionary", provenance, specs, old, kept)
     parts = list(enumerate(store.blocks(m)))
-    for i, part in track(parts, len(parts), "writing atoms"):
-        for name in ARRAYS:
-            key = (i, 0) if name == "atoms" else (i,)
-            if not draft.finished(name, key):
-                draft.write(name, key, wanted.block(name, part))
-    draft.commit()
+    with store.Draft(paths.DICTIONARY, "dictionary", provenance, specs, old, kept) as draft:
+        for i, part in track(parts, len(parts), "writing atoms"):
+            for name in ARRAYS:
+                key = (i, 0) if name == "atoms" else (i,)
+                if not draft.finished(name, key):
+                    draft.write(name, key, wanted.block(name, part))
+        draft.commit()
 
 
 def _summary(wanted: Composition) -> str:

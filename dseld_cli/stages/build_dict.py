@@ -31,14 +31,14 @@ def run(params: Params) -> None:
         raise UserError(f"build_dict.size: {len(chosen)} atoms cannot cover {len(classes)} classes; ask for more")
     facts = {"classes": classes, "extractor": features.provenance["extractor"], **settings.model_dump()}
     specs = {"atoms": store.Spec.rows("float32", len(chosen), n_features)}
-    draft = store.Draft(paths.BASE, "base", store.provenance({"features": features}, **facts), specs)
     source, labels = features.read("source")[chosen], features.read("labels")[chosen]
     panel = max(store.ROWS, params.run.memory // 4 // (4 * n_features) // store.ROWS * store.ROWS)
-    for part in store.blocks(len(chosen), panel):
-        draft["atoms"][part] = normalize(features.take("features", chosen[part]), source[part])
-    draft.put("labels", labels)
-    draft.put("source", source)
-    draft.commit()
+    with store.Draft(paths.BASE, "base", store.provenance({"features": features}, **facts), specs) as draft:
+        for part in store.blocks(len(chosen), panel):
+            draft["atoms"][part] = normalize(features.take("features", chosen[part]), source[part])
+        draft.put("labels", labels)
+        draft.put("source", source)
+        draft.commit()
     say(f"{paths.BASE}: {len(chosen)} atoms of {n_features} features")
     _report_classes(classes, np.bincount(labels, minlength=len(classes)))
 

@@ -63,9 +63,7 @@ def _code(params: Params, split: str, inputs: dict[str, store.Store]) -> None:
     features, dictionary = inputs["features"], inputs["dictionary"]
     rows, barred = images_to_code(params, split, features, dictionary)
     batch = batch_size(params, len(rows), *dictionary.shape("atoms"))
-    draft = store.Draft(
-        paths.codes(split), "codes", store.provenance(inputs, **_facts(params, split, dictionary, batch))
-    )
+    facts = _facts(params, split, dictionary, batch)
     atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
     gramian = _gramian_tiles(inputs["gramian"], params.run.device) if "gramian" in inputs else None
     wanted = torch.from_numpy(features.read("features")[rows]).to(params.run.device)
@@ -73,8 +71,9 @@ def _code(params: Params, split: str, inputs: dict[str, store.Store]) -> None:
     _report_threshold(wanted[:SAMPLE], atoms, dynamics.lambda_)
     network = Network(atoms, gramian, *dictionary.shape("atoms"))
     encode = network.prove if params.encode.method == "working-set" else network.respond
-    _encode(draft, wanted, barred, features.read("source")[rows], batch, encode, dynamics, params.encode.energy)
-    parts = _finish(draft, rows)
+    with store.Draft(paths.codes(split), "codes", store.provenance(inputs, **facts)) as draft:
+        _encode(draft, wanted, barred, features.read("source")[rows], batch, encode, dynamics, params.encode.energy)
+        parts = _finish(draft, rows)
     _summarise(paths.codes(split), parts, network.n_atoms)
 
 

@@ -52,21 +52,20 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
     identity = {"backbone": name, "weights": GIVEN, "transform": GIVEN}
     facts: dict[str, object] = {"dataset": GIVEN, "split": split, "classes": given.classes, "extractor": identity}
     path, shape = output or paths.features(split), given.features.shape
-    with store.locked(path):
-        _bring(given, facts, path)
+    _bring(given, facts, path)
     say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
 
 
 def _bring(given: Given, facts: dict[str, object], path: Path) -> None:
     shape = given.features.shape
     specs = {"features": store.Spec.rows("float32", *shape)}
-    draft = store.Draft(path, "features", store.provenance({}, **facts), specs)
-    for part in track(list(store.blocks(shape[0])), -(-shape[0] // store.ROWS), "taking in features"):
-        block = np.asarray(given.features[part], np.float32)
-        draft["features"][part] = finite(block, list(range(part.start, part.stop)), given.source)
-    draft.put("labels", given.labels)
-    draft.put("source", np.array([printable(name) for name in given.source], dtype=np.dtypes.StringDType()))
-    draft.commit()
+    with store.Draft(path, "features", store.provenance({}, **facts), specs) as draft:
+        for part in track(list(store.blocks(shape[0])), -(-shape[0] // store.ROWS), "taking in features"):
+            block = np.asarray(given.features[part], np.float32)
+            draft["features"][part] = finite(block, list(range(part.start, part.stop)), given.source)
+        draft.put("labels", given.labels)
+        draft.put("source", np.array([printable(name) for name in given.source], dtype=np.dtypes.StringDType()))
+        draft.commit()
 
 
 def list_backbones() -> None:

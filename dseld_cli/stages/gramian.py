@@ -110,14 +110,14 @@ def _compute(
     specs = {"gramian": store.Spec((m, m), params.gramian.dtype, (store.ROWS, store.ROWS))}
     provenance = store.provenance({}, atoms=dictionary.arrays["atoms"])
     old = reuse.old if reuse else None
-    draft = store.Draft(paths.GRAMIAN, "gramian", provenance, specs, old, {"gramian": kept})
-    missing = [key for key in keys if not draft.finished("gramian", key)]
     began = time.monotonic()
-    tasks = _tasks(dictionary, missing, held, torch.device(params.run.device))
-    done = _write(draft, reuse, tasks)
-    for _ in track(done, len(keys), "Gramian tiles", len(keys) - len(missing), unit="tiles"):
-        pass
-    draft.commit()
+    with store.Draft(paths.GRAMIAN, "gramian", provenance, specs, old, {"gramian": kept}) as draft:
+        missing = [key for key in keys if not draft.finished("gramian", key)]
+        tasks = _tasks(dictionary, missing, held, torch.device(params.run.device))
+        done = _write(draft, reuse, tasks)
+        for _ in track(done, len(keys), "Gramian tiles", len(keys) - len(missing), unit="tiles"):
+            pass
+        draft.commit()
     seconds = time.monotonic() - began
     say(
         f"{paths.GRAMIAN}: {m} x {m} in {len(keys)} tiles of {store.ROWS} x {store.ROWS} on and below the diagonal, "

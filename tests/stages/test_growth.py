@@ -497,11 +497,19 @@ def test_a_full_disk_leaves_the_old_version_in_force(grown: Path, run: Run, monk
 
 
 def test_two_at_once_one_is_refused(grown: Path, run: Run) -> None:
+    for line in ("encode", "encode --split train", "train-decoder"):
+        run(line)
     before = state()
     for path, commands in {
         paths.DICTIONARY: ["add-exemplars data/additions/three.zarr", "remove-exemplars --index 1", "add-exemplars"],
         paths.GRAMIAN: ["gramian"],
+        paths.BASE: ["build-dict --seed 2"],
+        paths.codes("test"): ["encode"],
+        paths.predictions("class-sum"): ["decode --decoder class-sum"],
+        paths.network("shallow-nn"): ["train-decoder"],
+        paths.baseline("cosine-knn"): ["baselines"],
     }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         with Path(f"{path}.lock").open("w") as other:
             fcntl.flock(other, fcntl.LOCK_EX)
             for command in commands:

@@ -1,0 +1,184 @@
+"""What happens to folders of stores on the disk: locked, recognised, replaced, removed. Nothing else is ever deleted.
+
+A folder is *ours* if it has a store's mark or a draft's plan, or if it is empty. Whatever else lies where a store
+or its draft should be is somebody's data: it is left alone, and named.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import ENOLCK, ENOSYS, EOPNOTSUPP
+from pathlib import Path
+
+from dseld_cli.errors import UserError
+
+ENDING = ".zarr"
+PLAN = "dseld-draft.json"
+"""First file of a draft: a killed start is recognisable by it."""
+_held = threading.local()
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Name what belongs to a store and lies beside it."""
+    return path.with_name(path.name + ending)
+
+
+def real(path: Path) -> Path:
+    """Follow links: a store that was moved elsewhere and linked back is changed where it is.
+
+    Raises:
+        UserError: if the path does not end in .zarr, or leads to a folder that is not there.
+
+    """
+    if path.suffix != ENDING:
+        raise UserError(f"{path}: the name of a store ends in {ENDING}")
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # a loop
+        raise UserError(f"{path} is a link that leads nowhere: delete it, or let it point to a folder") from None
+    if path.is_symlink() and not target.parent.is_dir():
+        raise UserError(f"{path} is a link to {target}, but there is no folder {target.parent}: is its disk there?")
+    return target if path.is_symlink() else target.parent / path.name
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every other process and thread from changing the store at `path`; the end of this process frees it.
+
+    Whoever holds the lock may take it again.
+
+    Raises:
+        UserError: if another one is changing it now, or the file system knows no locks.
+
+    """
+    place = real(path)
+    mine: set[Path] = _held.__dict__.setdefault("paths", set())
+    if place in mine:
+        yield
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    handle = _lock(path, beside(place, ".lock"))
+    mine.add(place)
+    try:
+        yield
+    finally:
+        mine.remove(place)
+        os.close(handle)
+
+
+def _lock(path: Path, file: Path) -> int:
+    """Open the lock's file and lock it; a file that was deleted meanwhile is no lock any more."""
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), file.stat()):
+                    return handle
+        except OSError as error:
+            os.close(handle)
+            raise _refused(path, error) from None
+        os.close(handle)
+
+
+def _refused(path: Path, error: OSError) -> Exception:
+    if isinstance(error, BlockingIOError):
+        return UserError(f"another dseld is changing {path}: run this again when it is done")
+    if error.errno in (ENOLCK, ENOSYS, EOPNOTSUPP):
+        return UserError(f"{path}: this file system cannot lock ({error.strerror}): keep the project on a local disk")
+    return error
+
+
+def attributes(folder: Path) -> dict[str, object] | None:
+    """Attributes of a zarr group; None if there is no group, or its metadata is damaged.
+
+    Raises:
+        OSError: if the disk does not let us know.
+
+    """
+    try:
+        found = json.loads((folder / "zarr.json").read_bytes())
+        return dict(found["attributes"])
+    except (FileNotFoundError, NotADirectoryError, KeyError, ValueError, TypeError):
+        return None
+
+
+def kind_of(folder: Path) -> str | None:
+    """Kind of store that a folder's mark names; None if it has none."""
+    mark = (attributes(folder) or {}).get("dseld")
+    return str(mark["kind"]) if isinstance(mark, dict) and "kind" in mark else None
+
+
+def ours(folder: Path) -> bool:
+    """Whether a folder is a draft or a store, or empty."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    if not any(folder.iterdir()) or (folder / PLAN).is_file():
+        return True
+    return bool((attributes(folder) or {}).keys() & {"dseld", "plan"})
+
+
+def require_replaceable(path: Path, kind: str) -> None:
+    """Refuse to put a store where there is something else than an older store of its kind, or an empty folder.
+
+    Raises:
+        UserError: naming what is there.
+
+    """
+    place = real(path)
+    if not os.path.lexists(place):
+        return
+    if not place.is_dir():
+        raise UserError(f"{path} is there already, and is no store: move it away, or choose another name")
+    if any(place.iterdir()) and (there := kind_of(place)) != kind:
+        what = f"a {there} store" if there else "files that are no store of dseld's"
+        raise UserError(f"{path} holds {what}, and would be replaced: move it away, or choose another name")
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder of ours, if it is there; it counts no more from the first moment on.
+
+    Raises:
+        UserError: if it is not ours.
+
+    """
+    if not os.path.lexists(folder):
+        return
+    if not ours(folder):
+        raise UserError(f"{folder} is in the way, and is none of dseld's drafts: move it away")
+    plan = folder / PLAN
+    plan.touch()  # so that a killed removal is recognisable, too
+    (folder / "zarr.json").unlink(missing_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != plan:
+            entry.unlink()
+    plan.unlink()
+    folder.rmdir()
+
+
+def replace(new: Path, path: Path) -> None:
+    """Put a finished draft in the place of a store, and delete the older one.
+
+    Raises:
+        OSError: if it cannot be renamed; the older one is in its place then.
+
+    """
+    retired = beside(path, ".retired")
+    remove(retired)
+    if path.exists():
+        path.rename(retired)
+    try:
+        new.rename(path)
+    except OSError:
+        if retired.exists():
+            retired.rename(path)
+        raise
+    remove(retired)
