@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[1]
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
     files.append(File.generated(config, "commands.md", content=commands()))
-    files.append(File.generated(config, "design/architecture.md", content=(ROOT / "ARCHITECTURE.md").read_text("utf-8")))
+    files.append(
+        File.generated(config, "design/architecture.md", content=(ROOT / "ARCHITECTURE.md").read_text("utf-8"))
+    )
     return files
 
 

@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import metrics, plots
 from dseld_cli.runtime.console import say, table
+from dseld_cli.runtime.outputs import together
 
 Int64 = NDArray[np.int64]
 
@@ -152,13 +152,14 @@ def write(evaluation: Evaluation) -> None:
         "decoders": results,
         "baselines": {name: {"top1": result["top1"]} for name, result in baselines.items()},
     }
-    _replace(paths.METRICS, json.dumps(report, indent=2) + "\n")
-    _replace(paths.PER_CLASS, _csv(["class", *per_class], _per_class_rows(per_class)))
     pairs = _confusion_rows(confusion, evaluation.classes)
-    _replace(paths.CONFUSION, _csv(["decoder", "true", "predicted", "images"], pairs))
-    plots.per_class_accuracy(per_class, paths.PLOTS / "accuracy.png")
-    plots.confusion_matrices(confusion, evaluation.classes, paths.PLOTS / "confusion.png")
-    plots.firing_curve(firing.mean(axis=0), paths.PLOTS / "firing.png")
+    with together() as aside:
+        aside(paths.METRICS).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        aside(paths.PER_CLASS).write_text(_csv(["class", *per_class], _per_class_rows(per_class)), encoding="utf-8")
+        aside(paths.CONFUSION).write_text(_csv(["decoder", "true", "predicted", "images"], pairs), encoding="utf-8")
+        plots.per_class_accuracy(per_class, aside(paths.PLOTS / "accuracy.png"))
+        plots.confusion_matrices(confusion, evaluation.classes, aside(paths.PLOTS / "confusion.png"))
+        plots.firing_curve(firing.mean(axis=0), aside(paths.PLOTS / "firing.png"))
     _show(report, results, baselines, per_class)
 
 
@@ -200,13 +201,6 @@ def _csv(header: list[str], rows: Iterable[list[object]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return lines.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(path.name + ".partial")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def _show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ def run(folder: Path, name: str, data_root: str | None) -> None:
 
     """
     changes = preset(name) | ({"data.root": data_root} if data_root else {})
-    if there := [file for file in FILES if (folder / file).exists()]:
+    if there := [file for file in FILES if os.path.lexists(folder / file)]:
         raise UserError(f"{folder / there[0]} is there already: dseld init writes into a folder without a project")
     origin = PACKAGED if PACKAGED.is_dir() else SOURCE
     for file in FILES:

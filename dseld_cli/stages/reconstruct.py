@@ -25,6 +25,7 @@ from dseld_cli.images.datasets import images as open_images
 from dseld_cli.images.image import Images
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.console import say, table, track
+from dseld_cli.runtime.outputs import together
 
 SMALLEST = 7
 """Pixels that an image needs on each side: SSIM compares windows of this size."""
@@ -60,12 +61,13 @@ def run(params: Params, as_json: bool = False) -> None:
         "steps": wanted.steps,
         "dictionaries": {name: _figures(pixels, r) for name, r in rebuilt.items()},
     }
-    paths.RECONSTRUCTION.mkdir(parents=True, exist_ok=True)
-    (paths.RECONSTRUCTION / "figures.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     rows = {"input": pixels} | {name: r.images.reshape(pixels.shape) for name, r in rebuilt.items()}
-    plots.image_rows(rows, paths.RECONSTRUCTION / "images.png")
     curves = {name: (r.reconstruction.mean(axis=0), r.sparsity.mean(axis=0)) for name, r in rebuilt.items()}
-    plots.energy_curves(curves, paths.RECONSTRUCTION / "energy.png")
+    with together() as aside:
+        figures = aside(paths.RECONSTRUCTION / "figures.json")
+        figures.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        plots.image_rows(rows, aside(paths.RECONSTRUCTION / "images.png"))
+        plots.energy_curves(curves, aside(paths.RECONSTRUCTION / "energy.png"))
     print(json.dumps(found, indent=2)) if as_json else _show(found)
 
 

@@ -29,6 +29,7 @@ from dseld_cli.evaluation.workload import Workload
 from dseld_cli.images.image import Images
 from dseld_cli.images.splits import images_of
 from dseld_cli.runtime.console import say, track
+from dseld_cli.runtime.outputs import together
 from dseld_cli.stages import evaluate
 from dseld_cli.stages.classify import explain
 from dseld_cli.stages.decode import read_codes
@@ -40,6 +41,9 @@ OF_EACH_KIND = 6
 """Images of the gallery that are right, and that are wrong."""
 EXEMPLARS = 5
 SEED = 0
+ENDINGS = (".html", ".htm")
+TITLE = b"<title>dseld: "
+"""How a page begins that may be replaced."""
 THUMBNAIL = 96
 """Longest side, in pixels, of a picture in the gallery."""
 
@@ -63,13 +67,17 @@ def run(params: Params, output: Path) -> None:
     """Write the page.
 
     Raises:
-        UserError: if nothing was decoded yet, or the folder for the page does not exist.
+        UserError: if nothing was decoded yet, the page's folder does not exist, or its place is taken by another file.
 
     """
     if not output.parent.is_dir():
         raise UserError(f"--output {output}: there is no folder {output.parent}")
     if output.is_dir():
         raise UserError(f"--output {output} is a folder: name the file, {output / 'report.html'}")
+    if output.suffix not in ENDINGS:
+        raise UserError(f"--output {output}: the name of a page ends in .html")
+    if output.exists() and TITLE not in output.read_bytes()[:1000]:
+        raise UserError(f"--output {output} is there already, and is no report of dseld's: choose another name")
     found = evaluate.collect(params)
     page = Environment(
         loader=PackageLoader("dseld_cli.evaluation", "templates"),
@@ -77,7 +85,8 @@ def run(params: Params, output: Path) -> None:
         undefined=StrictUndefined,
         trim_blocks=True,
     ).get_template("report.html")
-    output.write_text(page.render(**contents(params, found)), encoding="utf-8")
+    with together() as aside:
+        aside(output).write_text(page.render(**contents(params, found)), encoding="utf-8")
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB, open it in any browser")
 
 

@@ -25,6 +25,7 @@ from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, table, track
+from dseld_cli.runtime.outputs import together
 from dseld_cli.stages.encode import draw, images_to_train_on
 
 KEYS = ("size", "lambda", "tau", "steps")
@@ -198,12 +199,12 @@ def coded(sample: Sample, dictionary: Dictionary, setting: Setting, what: str) -
 
 
 def _write(key: str, rows: list[dict[str, float | None]]) -> None:
-    paths.SWEEPS.mkdir(parents=True, exist_ok=True)
-    with (paths.SWEEPS / f"{key}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    plots.sweep(key, rows, paths.SWEEPS / f"{key}.png")
+    with together() as aside:
+        with aside(paths.SWEEPS / f"{key}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        plots.sweep(key, rows, aside(paths.SWEEPS / f"{key}.png"))
 
 
 def _show(key: str, rows: list[dict[str, float | None]], what: str) -> None:

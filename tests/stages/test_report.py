@@ -110,6 +110,10 @@ def test_the_gallery_shows_exemplars_of_added_folders_and_gaps_are_not_counted(p
     assert "4 test images, 47 exemplars" in run("evaluate").stdout
     run("report")
     assert "--output data is a folder" in run("report --output data", ok=False).stderr
+    assert "ends in .html" in run("report --output params.yaml", ok=False).stderr
+    Path("mine.html").write_text("<title>mine</title>")
+    assert "is no report of dseld's" in run("report --output mine.html", ok=False).stderr
+    assert Path("mine.html").read_text() == "<title>mine</title>"
     text = Path("report.html").read_text()
     assert 'alt="exemplar folder:june:train/' in text
     assert '<span class="none">' not in text

@@ -1,0 +1,48 @@
+"""Files that a command writes: each whole or not at all, and all of one command's together, last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def together() -> Iterator[Callable[[Path], Path]]:
+    """Name, for each file to be written, a place beside it; in the end all of them change places with the older ones.
+
+    Where a file is a link, what it leads to is replaced. A failure before the end changes nothing.
+
+    Raises:
+        OSError: if a file cannot be written or renamed.
+
+    """
+    written: dict[Path, Path] = {}
+
+    def aside(path: Path) -> Path:
+        place = path.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        written[place] = place.with_name(f"{place.stem}.partial{place.suffix}")  # drawings go by the ending
+        return written[place]
+
+    try:
+        yield aside
+        for draft in written.values():
+            sync(draft)
+        for place, draft in written.items():
+            draft.replace(place)
+        for folder in {place.parent for place in written}:
+            sync(folder)
+    finally:
+        for draft in written.values():
+            draft.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's entries, survive a power loss."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
