@@ -51,7 +51,7 @@ def settings(folder: Path, precision: str, image_size: int) -> dict[str, object]
 
 def rate(n: int, precision: str, image_size: int, side: int, rounds: int) -> None:
     from dseld_cli.backbones.base import backbone
-    from dseld_cli.config.schema import load
+    from dseld_cli.config.load import load
     from dseld_cli.images.datasets import images
     from dseld_cli.stages import extract
 

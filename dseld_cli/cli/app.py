@@ -11,7 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from dseld_cli import __version__
-from dseld_cli.config.schema import Decoder, TrainedDecoder, load
+from dseld_cli.config.load import load
+from dseld_cli.config.schema import Decoder, TrainedDecoder
 from dseld_cli.errors import UserError
 
 

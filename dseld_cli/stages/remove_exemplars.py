@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dseld_cli import paths, store
-from dseld_cli.config import schema as parameters
+from dseld_cli.config.edit import edit
+from dseld_cli.config.load import load
 from dseld_cli.dictionary.additions import listed
 from dseld_cli.dictionary.manifest import REMOVED, Composition
 from dseld_cli.errors import UserError
@@ -29,7 +30,7 @@ def run(names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = F
     """
     base = store.open_store(paths.BASE, "base")
     with store.locked(paths.DICTIONARY):
-        params, dictionary = parameters.load(), store.open_store(paths.DICTIONARY, "dictionary")
+        params, dictionary = load(), store.open_store(paths.DICTIONARY, "dictionary")
         known = [str(name) for name in dictionary.read("source")]
         if places and (compact or params.compact):
             raise UserError("--index: places change when gaps are closed; name the images instead")
@@ -45,7 +46,7 @@ def run(names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = F
         }
         wanted = compose(params.model_copy(update=changes), base)
         _require_exemplars(wanted)
-        parameters.edit(changes)
+        edit(changes)
         update(wanted)
     say("the cache and the remote still have what was removed: README.md, Growing a dictionary, says how to erase it")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dseld_cli import paths, store
-from dseld_cli.config import schema as params
+from dseld_cli.config import load as params
 from dseld_cli.dictionary.gramian import rectangle
 from dseld_cli.dictionary.manifest import REMOVED, Composition
 from dseld_cli.stages import gramian

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dseld_cli.config.load import load
 from dseld_cli.config.presets import PRESETS
-from dseld_cli.config.schema import load
 from dseld_cli.stages.init import FILES
 from tests.conftest import ROOT, Run
 

@@ -1,0 +1,137 @@
+"""Reading params.yaml: once, whole, as DVC reads it (YAML 1.2), and every mistake one line that names the key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dseld_cli.config.schema import Params
+from dseld_cli.errors import UserError
+from dseld_cli.runtime.text import LONGEST_VALUE, quoted, shown, suggestion
+
+PATH = Path("params.yaml")
+LARGEST = 64 * 2**20
+"""Bytes of a params.yaml at most."""
+
+
+def load(
+    overrides: Mapping[str, object] | None = None, path: Path = PATH, options: Mapping[str, str] | None = None
+) -> Params:
+    """Read and validate params.yaml.
+
+    Args:
+        overrides: dotted key ("lca.lambda") to what the command line says instead; None leaves the file's value.
+        path: the file.
+        options: dotted key to the option that overrides it ("--lambda"), for messages.
+
+    Raises:
+        UserError: naming the key or option, and what is allowed.
+
+    """
+    from pydantic import ValidationError
+
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    raw = read(path)
+    for key, value in given.items():
+        section, _, leaf = key.rpartition(".")
+        target = raw.setdefault(section, {}) if section else raw
+        if isinstance(target, dict):
+            target[leaf] = value
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        origins = {key: (options or {}).get(key, f"command line: {key}") for key in given}
+        raise UserError(_explain(error, origins, path)) from None
+    if params.run.device == "cuda":
+        _require_cuda()
+    return params
+
+
+def read(path: Path = PATH) -> dict[str, Any]:
+    """Read a YAML file that maps keys to values, without checking them.
+
+    Raises:
+        UserError: if there is none, or it is none.
+
+    """
+    raw = parse(read_text(path), path)
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} should map keys to values; `dseld init` writes one with every key explained")
+    return raw
+
+
+def read_text(path: Path) -> str:
+    """Read a YAML file as it is, its line ends included.
+
+    Raises:
+        UserError: if there is none, or it is no text.
+
+    """
+    if not path.exists():
+        raise UserError(f"no {path} in {shown(Path.cwd())}: run dseld in a project's folder, or `dseld init` makes one")
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        raise UserError(f"{path} is not a file of at most {LARGEST >> 20} MiB: restore it, `git checkout {path}`")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid YAML: byte {error.start} is not UTF-8") from None
+
+
+def parse(text: str, path: Path) -> object:
+    """Read YAML 1.2: plain values alone, no anchors, no tags.
+
+    Raises:
+        UserError: naming the line, if it is none.
+
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.tokens import AnchorToken
+
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        if "&" in text and any(isinstance(token, AnchorToken) for token in yaml.scan(text)):
+            raise UserError(f"{path}: anchors (&name, *name) are not read here: write each value out")
+        return yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        reason = f"{error.context or ''} {error.problem or ''}"
+    except (YAMLError, ValueError) as error:  # ValueError: a date or number that none is
+        where, reason = str(path), str(error)
+    except RecursionError:
+        where, reason = str(path), "it is nested too deeply"
+    raise UserError(f"{where} is not valid YAML: {shown(' '.join(reason.split()))[:200]}")
+
+
+def _require_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError("run.device: cuda, but torch finds no GPU here: use cpu, or a torch build for your GPU")
+
+
+def _explain(error: Any, origins: Mapping[str, str], path: Path) -> str:
+    """One line for the first thing wrong: where, which key, what is allowed, what was there."""
+    first = error.errors(include_url=False)[0]
+    location = [part for part in first["loc"] if not str(part).startswith("function-")]
+    key = ".".join(shown(part)[:LONGEST_VALUE] for part in location)
+    named = origins.get(key) or origins.get(key.rpartition(".")[0]) or f"{path}: {key}"
+    if first["type"] == "missing":
+        return f"{path}: key {key} is missing; `dseld init` writes a params.yaml with every key explained"
+    if first["type"] == "extra_forbidden":
+        known = _allowed(location[:-1])
+        return f"{path}: unknown key {key}{suggestion(str(location[-1]), known)}; allowed here: {', '.join(known)}"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    meant = ""
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        meant = suggestion(first["input"], first["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+    return f"{named} {message}; got {quoted(first['input'])}{meant}"
+
+
+def _allowed(location: list[Any]) -> list[str]:
+    model: Any = Params
+    for part in location:
+        model = model.model_fields[part].annotation
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,77 @@
+"""Kinds of value that params.yaml and the command line hold: parsed strictly, or refused by what they should be."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+GIB = 2**30
+MINIMUM_MEMORY = 3 * GIB // 2
+MOST = 2**31 - 1
+"""No count of anything is larger: more would not fit an index of the stores."""
+
+
+def parse_count(value: object) -> object:
+    """Pass "all" or a whole number of at least 1.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    return _word_or_number(value, "all", 1)
+
+
+def parse_default(value: object) -> object:
+    """Pass "default" or a whole number of at least 1.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    return _word_or_number(value, "default", 1)
+
+
+def parse_workers(value: object) -> object:
+    """Pass "auto" or a whole number of at least 0.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    return _word_or_number(value, "auto", 0)
+
+
+def parse_memory(value: object) -> int:
+    """Read a budget such as "4GiB" or "1500MiB" as bytes.
+
+    Raises:
+        ValueError: if it is not a size, or less than the 1.5 GiB that Python, torch and one tile take.
+
+    """
+    text = value if isinstance(value, str) else ""
+    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([MGT])i?B?\s*", text, re.ASCII)
+    size = int(float(match[1]) * {"M": 2**20, "G": GIB, "T": 2**40}[match[2]]) if match else 0
+    if size < MINIMUM_MEMORY:
+        raise ValueError("should be a size of at least 1.5GiB, such as 4GiB or 6000MiB")
+    return size
+
+
+def _word_or_number(value: object, word: str, least: int) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if value == word or (is_number and least <= value <= MOST):  # type: ignore[operator]
+        return value
+    raise ValueError(f"should be {word!r} or a whole number of at least {least}")
+
+
+Name = Annotated[str, Field(min_length=1, max_length=4096)]
+Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
+ImageSize = Annotated[int | Literal["default"], BeforeValidator(parse_default)]
+Workers = Annotated[int | Literal["auto"], BeforeValidator(parse_workers)]
+Memory = Annotated[int, BeforeValidator(parse_memory)]
+Natural = Annotated[int, Field(ge=1, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Threshold = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+"""Of neurons, in units of the features' norm; a float32 holds all of them."""
+TimeConstant = Annotated[float, Field(ge=1, le=1e30, allow_inf_nan=False)]

@@ -1,0 +1,86 @@
+r"""The border for text that others wrote: names of files, classes and sources, and messages of libraries.
+
+`shown` is for screens, plots, HTML and error lines; `cell` for CSV; `json_text` for JSON. Text is shown as it is, but
+for what no screen should act on: control characters, escape sequences, line breaks, characters that turn the writing
+round, bytes of file names that are no UTF-8. Those become escapes such as \x1b, \n, \u202e, \udce9.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+
+LONGEST_LINE = 500
+"""Characters of an error line at most."""
+LONGEST_VALUE = 80
+"""Characters of a value quoted in it at most."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+def shown(text: object) -> str:
+    """Text as it may appear on a screen, in a plot or a page: one line, every unprintable character as its escape."""
+    found = str(text)
+    return found if found.isprintable() else "".join(map(_escaped, found))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+def line(text: object, most: int = LONGEST_LINE) -> str:
+    """Text as one line of at most `most` characters: if too long it loses its middle, since remedies are at the end."""
+    found = shown(" ".join(str(text).split("\n")))
+    if len(found) <= most:
+        return found
+    tail = most // 3
+    return f"{found[: most - tail - 5]} ... {found[-tail:]}"
+
+
+def quoted(value: object, most: int = LONGEST_VALUE) -> str:
+    """Represent any value in at most `most` characters, however large or deep it is."""
+    short = _Short()
+    short.maxstring = short.maxother = most
+    short.maxlevel = 3
+    found = short.repr(value)
+    return shown(found if len(found) <= most else f"{found[: most - 3]}...")
+
+
+class _Short(reprlib.Repr):
+    """Python's own, but for integers of more digits than it writes out."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Show an integer, or how long it is."""
+        return str(x) if x.bit_length() < 256 else f"a number of {x.bit_length()} bits"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Ask " (did you mean X?)" for the known word closest to one that is not among them; nothing if none is close."""
+    from difflib import get_close_matches
+
+    names = {name.lower(): name for name in known}
+    close = get_close_matches(word[:LONGEST_VALUE].lower(), names, 1, 0.7)
+    return f" (did you mean {names[close[0]]}?)" if close else ""
+
+
+def cell(text: object) -> str:
+    """Text as a cell of a CSV file: one line, and quoted by an apostrophe where a spreadsheet would compute it."""
+    found = str(text)
+    return f"'{shown(found)}" if found.startswith(FORMULA) else shown(found)
+
+
+def json_text(value: object) -> str:
+    """Write JSON that any reader takes: valid UTF-8, undecodable bytes as escapes, NaN and infinities as null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, Sequence) else value
