@@ -18,8 +18,8 @@ from project import dseld, features, project
 from ruamel.yaml import YAML
 
 from dseld_cli import paths, store
+from dseld_cli.dictionary.codes import read_codes
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.stages.decode import read_codes
 
 IMAGES, THRESHOLD = 100, 0.27
 """Images to code, and lambda as a share of their norm."""

@@ -13,10 +13,6 @@ RECONSTRUCTION = DATA / "reconstruction"
 SWEEPS = DATA / "sweeps"
 ADDED = DATA / "features" / "added"
 """Features of image folders that joined the dictionary."""
-METRICS = Path("metrics.json")
-PER_CLASS = DATA / "per_class.csv"
-CONFUSION = DATA / "confusion.csv"
-PLOTS = DATA / "plots"
 
 
 def features(split: str) -> Path:
@@ -29,16 +25,26 @@ def codes(split: str) -> Path:
     return DATA / "codes" / f"{split}.zarr"
 
 
+def metrics(split: str) -> Path:
+    """Figures of a split: metrics.json for test, the one that is reported; metrics-val.json for val."""
+    return Path("metrics.json" if split == "test" else f"metrics-{split}.json")
+
+
+def evaluation(split: str) -> Path:
+    """Folder of a split's tables and plots."""
+    return DATA / "evaluation" / split
+
+
 def network(decoder: str) -> Path:
     """Weights of a trained decoder."""
     return DATA / "decoders" / f"{decoder}.zarr"
 
 
-def baseline(name: str) -> Path:
-    """Predictions of a baseline for the whole test split."""
-    return BASELINES / f"{name}.zarr"
+def baseline(name: str, split: str) -> Path:
+    """Predictions of a baseline for a whole split."""
+    return BASELINES / split / f"{name}.zarr"
 
 
-def predictions(decoder: str) -> Path:
-    """Predictions of a decoder for the coded split."""
-    return DATA / "predictions" / f"{decoder}.zarr"
+def predictions(decoder: str, split: str) -> Path:
+    """Predictions of a decoder for the coded images of a split."""
+    return DATA / "predictions" / split / f"{decoder}.zarr"

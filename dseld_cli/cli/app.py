@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from dseld_cli import __version__
 from dseld_cli.config.load import load
-from dseld_cli.config.schema import Decoder, TrainedDecoder
+from dseld_cli.decoders import registry
 from dseld_cli.errors import UserError
 
 
@@ -67,8 +67,15 @@ Decoders = Annotated[
     typer.Option(
         "--decoder",
         metavar="NAME",
-        help="max-activation, class-sum, minimum-residual, balanced-class-sum or shallow-nn; may be given again. "
-        "Default: all of params.yaml, decoders.",
+        help="Which (dseld decode --list-decoders); may be given again. Default: all of params.yaml.",
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="An option of the decoder; may be given again. Default: params.yaml, decoder_options.",
     ),
 ]
 
@@ -377,6 +384,9 @@ def encode(
         ),
     ] = None,
     split: Split = "test",
+    for_training: Annotated[
+        bool, typer.Option("--for-training", help="Nothing to do if params.yaml lists no trained decoders.")
+    ] = False,
     memory: Memory = None,
     device: Device = None,
 ) -> None:
@@ -409,15 +419,25 @@ def encode(
             "run.device": device,
         }
     )
-    stage.run(params, split)
+    if for_training and not params.trained_decoders:
+        return stage.skip(split)
+    return stage.run(params, split)
 
 
 @app.command(rich_help_panel=PIPELINE)
-def decode(decoder: Decoders = None, split: Split = "test") -> None:
+def decode(
+    decoder: Decoders = None,
+    option: Options = None,
+    split: Split = "test",
+    memory: Memory = None,
+    list_decoders: Annotated[
+        bool, typer.Option("--list-decoders", help="Print a table of them and their options, exit.")
+    ] = False,
+) -> None:
     """Read a class off each code.
 
     Reads data/codes/<split>.zarr and the atoms' classes; writes
-    data/predictions/<decoder>.zarr, with scores that sum to one.
+    data/predictions/<split>/<decoder>.zarr, with scores that sum to one.
 
     max-activation takes the class of the strongest neuron (paper, Eq. 9),
     class-sum the class whose neurons sum highest (Eq. 10), balanced-class-sum
@@ -425,49 +445,58 @@ def decode(decoder: Decoders = None, split: Split = "test") -> None:
     the class that alone explains most of the image (SRC, Wright 2009), and
     shallow-nn is a network that dseld train-decoder trained before. Without
     --decoder, params.yaml's decoders run, and its trained ones where they fit.
+    A package that is installed beside dseld can bring others.
 
     [dim]Example:[/dim]  dseld decode --decoder class-sum
+    [dim]Example:[/dim]  dseld decode --list-decoders
     """
     from dseld_cli.stages import decode as stage
 
-    stage.run(load(), _chosen(decoder), split)
+    if list_decoders:
+        return stage.list_decoders()
+    return stage.run(load({"run.memory": memory}), _chosen(decoder), split, _options(option, decoder))
 
 
 @app.command(rich_help_panel=PIPELINE)
-def evaluate(decoder: Decoders = None, split: Split = "test") -> None:
+def evaluate(decoder: Decoders = None, split: Split = "test", memory: Memory = None) -> None:
     """Compare predictions with labels: a table here, metrics.json, and plots for `dvc plots show`.
 
-    Reads data/predictions/<decoder>.zarr, data/baselines/<name>.zarr and what
-    they were made from; writes metrics.json, data/per_class.csv,
-    data/confusion.csv and data/plots/. Trained decoders and baselines that
-    params.yaml lists are evaluated where they were run.
+    Reads data/predictions/<split>/, data/baselines/<split>/ and what they were
+    made from; writes metrics.json (of another split than test:
+    metrics-<split>.json) and data/evaluation/<split>/: accuracy per class,
+    confusion, what each decoder says of each image, plots. Trained decoders and
+    baselines that params.yaml lists are evaluated where they were run.
 
     [dim]Example:[/dim]  dseld evaluate --decoder class-sum
     """
     from dseld_cli.stages import evaluate as stage
 
-    stage.run(load(), _chosen(decoder), split)
+    stage.run(load({"run.memory": memory}), _chosen(decoder), split)
 
 
 @app.command(rich_help_panel=COMPARE)
 def train_decoder(
+    decoder: Decoders = None,
+    option: Options = None,
     seed: Annotated[
         int | None, typer.Option(metavar="SEED", help="Seeds the training. Default: params.yaml, train_decoder.seed.")
     ] = None,
+    memory: Memory = None,
 ) -> None:
-    """Train a shallow network on codes of training images.
+    """Train decoders on codes of training images.
 
     Reads data/codes/train.zarr, where no image is coded with its own atom;
-    writes data/decoders/shallow-nn.zarr. One linear layer that starts as
-    class-sum, and stops when images held out gain no more. Then decode with
-    --decoder shallow-nn. Which images it learns from is in params.yaml,
-    train_decoder.
+    writes data/decoders/<decoder>.zarr. shallow-nn is one linear layer that
+    starts as class-sum, and stops when images held out gain no more. Then run
+    dseld decode. Which images it learns from is in params.yaml, train_decoder;
+    exemplars that were added later are not among them.
 
     [dim]Example:[/dim]  dseld encode --split train && dseld train-decoder
     """
     from dseld_cli.stages import train_decoder as stage
 
-    stage.run(load({"train_decoder.seed": seed}))
+    params = load({"train_decoder.seed": seed, "run.memory": memory})
+    stage.run(params, _chosen(decoder), _options(option, decoder))
 
 
 @app.command(rich_help_panel=COMPARE)
@@ -484,17 +513,21 @@ def baselines(
         int | None,
         typer.Option(metavar="K", help="Neighbours in cosine-knn. Default: params.yaml, baselines.neighbours."),
     ] = None,
+    split: Split = "test",
+    memory: Memory = None,
 ) -> None:
     """Classify the test images from the same features and exemplars without coding, for comparison.
 
-    Reads data/features/test.zarr and data/dictionary.zarr; writes
-    data/baselines/<name>.zarr, which dseld evaluate shows below the decoders.
+    Reads data/features/<split>.zarr and data/dictionary.zarr; writes
+    data/baselines/<split>/<name>.zarr, which dseld evaluate shows below the
+    decoders.
 
     [dim]Example:[/dim]  dseld baselines --baseline cosine-knn --neighbours 5
     """
     from dseld_cli.stages import baselines as stage
 
-    stage.run(load({"baselines.names": baseline, "baselines.neighbours": neighbours}))
+    given = {"baselines.names": baseline, "baselines.neighbours": neighbours, "run.memory": memory}
+    stage.run(load(given), split=split)
 
 
 @app.command(rich_help_panel=GROW)
@@ -577,10 +610,13 @@ def _follow(params: Any) -> None:
 
 @app.command(rich_help_panel=USE)
 def classify(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="IMAGE...", help="Image files, or folders of them; -: paths on standard input."),
+    ] = None,
     decoder: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="max-activation or class-sum. Default: params.yaml, classify.decoder."),
+        typer.Option(metavar="NAME", help="Any decoder; a trained one first. Default: params.yaml, classify.decoder."),
     ] = None,
     exemplars: Annotated[
         int | None,
@@ -600,19 +636,28 @@ def classify(
         ),
     ] = None,
     json: Json = False,
+    watch: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Stay, and classify what is in FOLDER and what comes into it."),
+    ] = None,
     memory: Memory = None,
     device: Device = None,
 ) -> None:
     """Name the class of images, and the exemplars that decided it.
 
     Reads data/dictionary.zarr, and extracts features as its own were extracted;
-    writes nothing. An exemplar's share is its activation's part of the score of
-    the class.
+    writes nothing. An exemplar's share is its part of the positive activations
+    of the class. With --watch, or with - for IMAGE, the dictionary stays
+    loaded, and each image gives a line of JSON.
 
     [dim]Example:[/dim]  dseld classify holiday/*.jpg
     [dim]Example:[/dim]  dseld classify holiday --json > classes.json
+    [dim]Example:[/dim]  dseld classify --watch inbox >> classes.jsonl
     """
     from dseld_cli.stages import classify as stage
+
+    if bool(watch) == bool(images):
+        raise UserError("give images, folders of them or - (paths on standard input), or --watch FOLDER")
 
     params = _params(
         {
@@ -624,7 +669,9 @@ def classify(
             "run.device": device,
         }
     )
-    stage.run(params, images, as_json=json)
+    if watch or images == [Path("-")]:
+        return stage.watch(params, watch)
+    return stage.run(params, images or (), as_json=json)
 
 
 @app.command(rich_help_panel=START)
@@ -779,7 +826,7 @@ def report(
 ) -> None:
     """Write one HTML page of all that has been run, to read in a browser or to send.
 
-    Reads data/predictions/, data/baselines/, data/codes/test.zarr and, where they
+    Reads data/predictions/test/, data/baselines/test/, data/codes/test.zarr and, where they
     are, data/reconstruction/ and data/sweeps/. Accuracy, confusion, neurons
     firing, energy (params.yaml, encode.energy), cost, and a gallery of right and
     wrong images, each with the exemplars that decided it. Needs no network.
@@ -796,10 +843,17 @@ def _params(overrides: dict[str, object]) -> Any:
 
 
 def _chosen(decoders: list[str] | None) -> list[str] | None:
-    known = (*get_args(Decoder), *get_args(TrainedDecoder))
-    if unknown := set(decoders or ()) - set(known):
-        raise UserError(f"--decoder {min(unknown)}: there are {', '.join(known)}")
+    for name in decoders or ():
+        registry.require(name)
     return decoders
+
+
+def _options(given: list[str] | None, decoders: list[str] | None) -> dict[str, str]:
+    if given and len(decoders or ()) != 1:
+        raise UserError("--option takes one --decoder NAME, whose option it is")
+    if bad := [text for text in given or () if "=" not in text]:
+        raise UserError(f"--option {bad[0]}: should be KEY=VALUE")
+    return dict(text.split("=", 1) for text in given or ())
 
 
 def _numbers(values: str | None) -> list[float] | None:

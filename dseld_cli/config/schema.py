@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dseld_cli.config.values import (
     Count,
+    Decoder,
     ImageSize,
     Memory,
     Name,
@@ -23,8 +24,6 @@ from dseld_cli.config.values import (
 )
 
 Split = Literal["train", "val", "test"]
-Decoder = Literal["max-activation", "class-sum", "balanced-class-sum", "minimum-residual"]
-TrainedDecoder = Literal["shallow-nn"]
 Baseline = Literal["nearest-class-mean", "cosine-knn", "logistic-regression"]
 
 
@@ -155,8 +154,8 @@ class Baselines(Section):
 class Classify(Section):
     """What `dseld classify` says about an image."""
 
-    decoder: Literal["max-activation", "class-sum"]
-    """Which decoder names the class: max-activation | class-sum"""
+    decoder: Decoder
+    """Which decoder names the class: any; a trained one once it is trained"""
     exemplars: Natural
     """How many of the exemplars that decided are shown."""
 
@@ -208,11 +207,13 @@ class Params(Section):
     lca: Lca
     encode: Encode
     decoders: Annotated[list[Decoder], Field(min_length=1)]
-    """Which decoders read the codes: max-activation | class-sum | minimum-residual | balanced-class-sum (where classes
-    have very different numbers of exemplars)"""
-    trained_decoders: list[TrainedDecoder]
-    """Which decoders are trained first, on codes of training images: shallow-nn. [] spares the coding of those
-    images."""
+    """Which decoders read the codes (`dseld decode --list-decoders`): max-activation | class-sum | minimum-residual |
+    balanced-class-sum (where classes have very different numbers of exemplars) | one of a package that is installed"""
+    trained_decoders: list[Decoder]
+    """Which decoders are trained first, on codes of training images: shallow-nn | one of a package that is installed.
+    [] spares the coding of those images."""
+    decoder_options: dict[Decoder, dict[str, int | float | str | bool]] = Field(default_factory=dict)
+    """Options of decoders that have some, by name: {NAME: {OPTION: VALUE}}"""
     train_decoder: TrainDecoder
     baselines: Baselines
     classify: Classify

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from dseld_cli.decoders import registry
+from dseld_cli.runtime.text import suggestion
 
 GIB = 2**30
 MINIMUM_MEMORY = 3 * GIB // 2
@@ -58,6 +61,18 @@ def parse_memory(value: object) -> int:
     return size
 
 
+def parse_decoder(value: str) -> str:
+    """Pass the name of a decoder, of ours or of a package that is installed.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    if not registry.exists(value):
+        raise ValueError(f"should be a decoder: {', '.join(registry.names())}{suggestion(value, registry.names())}")
+    return value
+
+
 def _word_or_number(value: object, word: str, least: int) -> object:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if value == word or (is_number and least <= value <= MOST):  # type: ignore[operator]
@@ -70,6 +85,7 @@ Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
 ImageSize = Annotated[int | Literal["default"], BeforeValidator(parse_default)]
 Workers = Annotated[int | Literal["auto"], BeforeValidator(parse_workers)]
 Memory = Annotated[int, BeforeValidator(parse_memory)]
+Decoder = Annotated[str, AfterValidator(parse_decoder)]
 Natural = Annotated[int, Field(ge=1, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Threshold = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]

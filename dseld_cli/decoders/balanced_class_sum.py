@@ -7,14 +7,20 @@ class-sum, dividing by n_c 5 to 9. With equal classes it is class-sum.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
-from dseld_cli.decoders.class_sum import class_sum
+import numpy as np
+
+from dseld_cli.decoders.base import Float32, Given
+from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.lca.codes import SparseCodes
 
 
-def balanced_class_sum(codes: SparseCodes, labels: NDArray[np.int64], n_classes: int) -> NDArray[np.float32]:
-    """Score of class c: the sum of a_m over its n_c atoms m, by sqrt(n_c). (n, n_classes) from labels (M,)."""
-    exemplars = np.maximum(np.bincount(labels, minlength=n_classes), 1)
-    return (class_sum(codes, labels, n_classes) / np.sqrt(exemplars)).astype(np.float32)
+@dataclass(frozen=True)
+class BalancedClassSum:
+    """Class-sum for classes with very different numbers of exemplars."""
+
+    def scores(self, codes: SparseCodes, given: Given) -> Float32:
+        """Score of class c: the sum of a_m over its n_c atoms m, by sqrt(n_c). (n, n_classes)."""
+        exemplars = np.maximum(np.bincount(given.labels, minlength=given.n_classes), 1)
+        return (ClassSum().scores(codes, given) / np.sqrt(exemplars)).astype(np.float32)

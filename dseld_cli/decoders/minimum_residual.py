@@ -12,43 +12,38 @@ and the score is what is taken off ||S||^2. Digits 99.2 % against 97.8 % at the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dseld_cli.decoders.base import Float32, Given, Int64
 from dseld_cli.lca.codes import SparseCodes
 
-Float32 = NDArray[np.float32]
+
+@dataclass(frozen=True)
+class MinimumResidual:
+    """The class whose own neurons explain most of the image (SRC; Wright et al., 2009)."""
+
+    def scores(self, codes: SparseCodes, given: Given) -> Float32:
+        """Score of class c: how much less than ||S||^2 its residual is. (n, n_classes)."""
+        scores = np.zeros((len(codes), given.n_classes), np.float32)
+        firing, place = np.unique(codes.indices.astype(np.int64), return_inverse=True)
+        atoms, labels, images = given.atoms(firing), given.labels[firing], given.features()
+        for i, (start, stop) in enumerate(zip(codes.indptr, codes.indptr[1:], strict=False)):
+            if start < stop:
+                mine = place[start:stop]
+                classes, taken_off = explained(codes.values[start:stop], atoms[mine], labels[mine], images[i])
+                scores[i, classes] = taken_off
+        return scores
 
 
-def minimum_residual(
-    codes: SparseCodes,
-    labels: NDArray[np.int64],
-    n_classes: int,
-    atoms: Float32,
-    features: Float32,
-    images: Iterable[int] | None = None,
-) -> Float32:
-    """Score of class c: how much less than ||S||^2 its residual is. (n, n_classes).
-
-    `labels` (U,) and `atoms` (U, N) are of the atoms that codes.indices index, `features` (n, N) of the images;
-    `images` is range(n), passed by whoever wants to see the progress.
-    """
-    scores = np.zeros((len(codes), n_classes), np.float32)
-    for i in range(len(codes)) if images is None else images:
-        part = slice(codes.indptr[i], codes.indptr[i + 1])
-        atom = codes.indices[part]
-        scores[i] = explained(codes.values[part], atoms[atom], labels[atom], n_classes, features[i])
-    return scores
-
-
-def explained(values: Float32, atoms: Float32, labels: NDArray[np.int64], n_classes: int, image: Float32) -> Float32:
-    """(p_c . S)^2 / ||p_c||^2 of every class, (n_classes,), from one image's activations (m,), their atoms (m, N)."""
-    of_class = np.zeros((n_classes, len(values)), np.float32)
-    of_class[labels, np.arange(len(values))] = values
-    explanation = of_class @ atoms  # p_c, (n_classes, N)
+def explained(values: Float32, atoms: Float32, labels: Int64, image: Float32) -> tuple[Int64, Float32]:
+    """Classes (C,) that an image's firing atoms (m, N) have, and (p_c . S)^2 / ||p_c||^2 of each (C,)."""
+    classes, row = np.unique(labels, return_inverse=True)
+    of_class = np.zeros((len(classes), len(values)), np.float32)
+    of_class[row, np.arange(len(values))] = values
+    explanation = of_class @ atoms  # p_c, (C, N)
     along = np.maximum(explanation @ image, 0)
     energy = np.square(explanation).sum(axis=1)
     taken_off: Float32 = np.divide(along**2, energy, out=np.zeros_like(along), where=energy > 0)
-    return taken_off
+    return classes, taken_off

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
-from sklearn.metrics import f1_score
 
-from dseld_cli.decoders import UNDECIDED
+from dseld_cli.decoders.base import UNDECIDED
 
 Int64 = NDArray[np.int64]
+Z95 = 1.959963984540054
+"""Standard normal quantile that 95 % lie within."""
 
 
 def summary(predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> dict[str, float | int]:
     """Top-1 with its 95 % interval, top-5, macro-F1, and images left undecided (which count as wrong)."""
-    low, high = interval(predicted == truth)
+    right = (predicted == truth) & (truth >= 0)
+    low, high = interval(right)
     return {
-        "top1": percent(predicted == truth),
+        "top1": percent(right),
         "low": low,
         "high": high,
         "top5": percent(among_highest(scores, truth, 5)),
@@ -29,8 +31,11 @@ def summary(predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> dict
 
 def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
     """Wilson's 95 % score interval of a share, in percent: what another test set of this size might have given."""
-    found = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
-    return round(100 * float(found.low), 2), round(100 * float(found.high), 2)
+    n, share = len(right), float(right.mean())
+    middle = share + Z95**2 / (2 * n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    low, high = ((middle + sign * half) / (1 + Z95**2 / n) for sign in (-1, 1))
+    return round(100 * max(0.0, low), 2), round(100 * min(1.0, high), 2)
 
 
 def among_highest(scores: NDArray[np.float32], truth: Int64, k: int) -> NDArray[np.bool_]:
@@ -42,8 +47,16 @@ def among_highest(scores: NDArray[np.float32], truth: Int64, k: int) -> NDArray[
 
 
 def macro_f1(predicted: Int64, truth: Int64) -> float:
-    """F1 averaged over the classes that have an image, in percent."""
-    return round(100 * float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)), 2)
+    """F1 averaged over the classes that have an image, in percent; F1 is 2 TP / (2 TP + FP + FN).
+
+    Images of classes that the dictionary lacks (-1) are such a class, which nothing gets right.
+    """
+    found = [_f1(predicted == c, truth == c) if c >= 0 else 0.0 for c in np.unique(truth)]
+    return round(100 * float(np.mean(found)), 2)
+
+
+def _f1(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+    return 2 * int((said & true).sum()) / (int(said.sum()) + int(true.sum()))
 
 
 def per_class_accuracy(predicted: Int64, truth: Int64, classes: Sequence[str]) -> dict[str, float]:

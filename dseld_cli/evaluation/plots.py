@@ -1,80 +1,124 @@
-"""Pictures for `dvc plots`: PNG files, so that its page shows them without a network."""
+"""Pictures: figures of an evaluation, as PNG files (`dvc plots` shows those without a network) or SVG (the report).
+
+Text in them is text: no name of a class is read as a formula.
+"""
 
 from __future__ import annotations
 
+import io
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dseld_cli.runtime.text import shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTHS = (8.0, 4.2)
+"""Of a figure on a wide screen and on a narrow one, in inches."""
 MOST_NAMED = 40
 """Classes beyond which their names do not fit below an axis."""
-LETTERS_ABREAST = 90
-"""Letters that fit below it side by side, every class taking the room of the longest name."""
+LETTERS_ABREAST = 11
+"""Letters per inch that fit below it side by side, every class taking the room of the longest name."""
+BLUE = (0.13, 0.42, 0.78)
+"""Of shares: the paler, the more the ground shows through, white or dark."""
 
 
-def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """One bar a class and decoder: `accuracy[decoder][class]` in percent."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+def png(draw: Callable[..., Figure], *content: object) -> bytes:
+    """Draw one of the figures below as PNG."""
+    return _saved(draw, content, "png", dpi=120, metadata={"Software": None})
+
+
+def svg(draw: Callable[..., Figure], *content: object) -> str:
+    """Draw one of the figures below as an SVG element without a background."""
+    text = _saved(draw, content, "svg", transparent=True, metadata={"Date": None}).decode()
+    return text[text.index("<svg") :]
+
+
+def _saved(draw: Callable[..., Figure], content: Sequence[object], format: str, **how: Any) -> bytes:
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    plain: Any = {"text.parse_math": False, "text.usetex": False, "svg.hashsalt": draw.__name__}
+    with rc_context(plain), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a class name in another script: boxes
+        draw(*content).savefig(file, format=format, **how)
+    return file.getvalue()
+
+
+def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], width: float = 8.0) -> Figure:
+    """One bar per class and decoder: `accuracy[decoder][class]` in percent."""
+    figure = _figure((width, 4.5))
     axes = figure.subplots()
-    names = list(next(iter(accuracy.values())))
-    width = 0.8 / len(accuracy)
+    names = [shown(name) for name in next(iter(accuracy.values()))]
+    bar = 0.8 / len(accuracy)
     for i, (decoder, by_class) in enumerate(accuracy.items()):
-        axes.bar(np.arange(len(names)) + (i + 0.5) * width - 0.4, list(by_class.values()), width, label=decoder)
+        axes.bar(np.arange(len(names)) + (i + 0.5) * bar - 0.4, list(by_class.values()), bar, label=decoder)
     if len(names) <= MOST_NAMED:
-        fit = len(names) * max(map(len, names)) <= LETTERS_ABREAST
+        fit = len(names) * max(map(len, names)) <= LETTERS_ABREAST * width
         axes.set_xticks(range(len(names)), names, rotation=0 if fit else 90)
     else:
         axes.set_xlabel(f"{len(names)} classes")
     axes.set(ylabel="top-1 accuracy (%)", ylim=(0, 100))
-    axes.set_title("Accuracy by class", loc="left")
-    figure.legend(loc="outside upper right", ncols=len(accuracy), frameon=False)
-    _save(figure, path)
+    _legend(figure, len(accuracy), width)
+    return figure
 
 
-def confusion_matrices(confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str], path: Path) -> None:
-    """One panel a decoder: share of a true class's images (row) by predicted class, undecided last, (C, C + 1)."""
-    named = len(classes) <= MOST_NAMED
+def confusion_matrices(
+    confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str], width: float = 8.0
+) -> Figure:
+    """One panel per decoder: share of a true class's images (row) by predicted class, undecided last, (C, C + 1)."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    named, classes = len(classes) <= MOST_NAMED, [shown(name) for name in classes]
     side = min(8.0, 3.2 + 0.2 * len(classes)) if named else 5.0
-    figure = Figure(figsize=(0.8 + side * len(confusion), side + 0.4), layout="constrained")
-    panels = figure.subplots(1, len(confusion), squeeze=False)[0]
-    for axes, (decoder, counts) in zip(panels, confusion.items(), strict=True):
+    lines = -(-len(confusion) // max(1, int(2 * width / side)))
+    abreast = -(-len(confusion) // lines)
+    side = min(side, width) if abreast == 1 else side
+    figure = _figure((0.8 + side * abreast, (side + 0.4) * lines + (0.8 if abreast == 1 else 0)))
+    panels = figure.subplots(lines, abreast, squeeze=False).ravel()
+    for spare in panels[len(confusion) :]:
+        spare.set_axis_off()
+    shades = LinearSegmentedColormap.from_list("shares", [(*BLUE, 0.0), (*BLUE, 1.0)])
+    for axes, (decoder, counts) in zip(panels, confusion.items(), strict=False):
         share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        image = axes.imshow(share, vmin=0, vmax=100, cmap="Blues")
+        image = axes.imshow(share, vmin=0, vmax=100, cmap=shades)
         axes.set_title(decoder)
         axes.set(xlabel="predicted", ylabel="true")
         axes.set_xticks(range(len(classes) + 1) if named else [], [*classes, "?"] if named else [], rotation=90)
         axes.set_yticks(range(len(classes)) if named else [], classes if named else [])
-    figure.colorbar(image, ax=figure.axes, label="images of the true class (%)")
-    _save(figure, path)
+    orientation = "vertical" if abreast > 1 else "horizontal"
+    figure.colorbar(image, ax=list(panels), label="images of the true class (%)", orientation=orientation)
+    return figure
 
 
-def firing_curve(share: NDArray[np.float64], path: Path) -> None:
+def firing_curve(share: NDArray[np.float64], width: float = 8.0) -> Figure:
     """Share of neurons firing after each step, (K,), averaged over images (paper, Fig. 7)."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = _figure((width, 0.56 * width))
     axes = figure.subplots()
     axes.plot(np.arange(1, len(share) + 1), 100 * share)
-    axes.set(xlabel="step", ylabel="neurons firing (%)", ylim=(0, None), title="Neurons firing at each step")
+    axes.set(xlabel="step", ylabel="neurons firing (%)", ylim=(0, None))
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    return figure
 
 
-def energy_curve(energy: NDArray[np.floating], path: Path) -> None:
+def energy_curve(energy: NDArray[np.floating], width: float = 8.0) -> Figure:
     """Energy above silence after each step, (K + 1,), averaged over images (paper, Fig. 4)."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = _figure((width, 0.56 * width))
     axes = figure.subplots()
     axes.plot(energy)
     axes.set(xlabel="step", ylabel="energy above silence")
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    return figure
 
 
-def sweep(key: str, rows: Sequence[Mapping[str, float | None]], path: Path) -> None:
-    """Top-1 of each decoder against the value of a key, one row a value (paper, Fig. 5); gaps where it diverges."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+def sweep(key: str, rows: Sequence[Mapping[str, float | None]]) -> Figure:
+    """Top-1 of each decoder against the value of a key, one row per value (paper, Fig. 5); gaps where it diverges."""
+    figure = _figure((8, 4.5))
     axes = figure.subplots()
     names = [name for name in rows[0] if name not in (key, "firing")]
     values, *curves = (np.array([row[name] for row in rows], np.float64) for name in (key, *names))  # None becomes NaN
@@ -85,25 +129,25 @@ def sweep(key: str, rows: Sequence[Mapping[str, float | None]], path: Path) -> N
     axes.set_xticks([], minor=True)
     axes.set(xlabel="exemplars" if key == "size" else key, ylabel="top-1 accuracy (%)")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=len(rows[0]) - 2, frameon=False)
-    _save(figure, path)
+    _legend(figure, len(rows[0]) - 2, 8.0)
+    return figure
 
 
-def image_rows(rows: Mapping[str, NDArray[np.float32]], path: Path) -> None:
-    """One row of pictures (n, H, W) or (n, H, W, 3) in [0, 1] a name (paper, Fig. 3)."""
+def image_rows(rows: Mapping[str, NDArray[np.float32]]) -> Figure:
+    """One row of pictures (n, H, W) or (n, H, W, 3) in [0, 1] per name (paper, Fig. 3)."""
     n = len(next(iter(rows.values())))
-    figure = Figure(figsize=(0.9 + 0.9 * n, 1.0 * len(rows)), layout="constrained")
+    figure = _figure((0.9 + 0.9 * n, 1.0 * len(rows)))
     for panels, (name, pictures) in zip(figure.subplots(len(rows), n, squeeze=False), rows.items(), strict=True):
         for axes, picture in zip(panels, pictures, strict=True):
             axes.imshow(picture, vmin=0, vmax=1, cmap="gray")
             axes.set(xticks=[], yticks=[])
         panels[0].set_ylabel(name)
-    _save(figure, path)
+    return figure
 
 
-def energy_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], path: Path) -> None:
-    """One panel a dictionary: reconstruction and sparsity energy (K + 1,) and their sum (paper, Fig. 4)."""
-    figure = Figure(figsize=(4.5 * len(curves), 3.8), layout="constrained")
+def energy_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> Figure:
+    """One panel per dictionary: reconstruction and sparsity energy (K + 1,) and their sum (paper, Fig. 4)."""
+    figure = _figure((4.5 * len(curves), 3.8))
     panels = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
     for axes, (name, (reconstruction, sparsity)) in zip(panels, curves.items(), strict=True):
         axes.plot(reconstruction + sparsity, label="total", color="black")
@@ -113,12 +157,15 @@ def energy_curves(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.flo
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("energy, average image")
     panels[-1].legend(frameon=False)
-    _save(figure, path)
+    return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    svg = path.suffix == ".svg"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a class name in another script: boxes
-        figure.savefig(path, dpi=120, transparent=svg, metadata={"Date": None} if svg else {"Software": None})
+def _figure(figsize: tuple[float, float]) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=figsize, layout="constrained")
+
+
+def _legend(figure: Figure, n: int, width: float) -> None:
+    """Name n curves above the figure, as many side by side as there is room for."""
+    figure.legend(loc="outside upper center", ncols=min(n, max(1, int(width / 1.6))), frameon=False)

@@ -3,7 +3,7 @@
 From Eq. 3 to 6, for M atoms of N features, K steps, and a share s of the neurons firing at each step, in
 multiply-accumulates (MAC; one is two floating-point operations):
 
-    driving input  b = Phi S             M N            once an image
+    driving input  b = Phi S             M N            once per image
     inhibition     (G - I) a             K s M (M - 1)  a firing neuron inhibits every other; silent ones cost nothing
     leak and integration of u            K M
     dictionary     G = Phi Phi^T         N M (M + 1) / 2, once ("training": G is symmetric)
@@ -16,9 +16,13 @@ on them is a MAC, and Effective_ACs, which counts operations on binary spikes, i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dseld_cli import paths, store
+from dseld_cli.errors import UserError
 
 FLOAT = 4
 """Bytes of a number, float32."""
@@ -30,7 +34,7 @@ PAPER_FEATURES = {
     "vgg16": 512,
     "mnist": 784,
 }
-"""Features an image that the paper's networks give."""
+"""Features per image that the paper's networks give."""
 PAPER_ATOMS, PAPER_STEPS, PAPER_SHARE = 50_000, 100, 0.004
 """Dictionary, steps, and share of the neurons firing (reported for CIFAR-10)."""
 
@@ -46,22 +50,22 @@ class Workload:
 
     @property
     def driving_input(self) -> float:
-        """MACs of b = Phi S, an image."""
+        """MACs of b = Phi S, per image."""
         return self.atoms * self.features
 
     @property
     def inhibition(self) -> float:
-        """MACs of (G - I) a over all steps, an image, where only neurons that fire send."""
+        """MACs of (G - I) a over all steps, per image, where only neurons that fire send."""
         return self.steps * self.share * self.atoms * (self.atoms - 1)
 
     @property
     def integration(self) -> float:
-        """MACs of the leak and the Euler step over all steps, an image."""
+        """MACs of the leak and the Euler step over all steps, per image."""
         return self.steps * self.atoms
 
     @property
     def image(self) -> float:
-        """MACs an image, all in all."""
+        """MACs per image, all in all."""
         return self.driving_input + self.inhibition + self.integration
 
     @property
@@ -70,7 +74,7 @@ class Workload:
         return self.features * self.atoms * (self.atoms + 1) / 2
 
     def figures(self) -> dict[str, float]:
-        """All of it, in units that a person reads: GFLOP an image, TFLOP once, GB."""
+        """All of it, in units that a person reads: GFLOP per image, TFLOP once, GB."""
         dense = Workload(self.atoms, self.features, self.steps, 1.0)
         return {
             "driving_input_gflop": 2 * self.driving_input / 1e9,
@@ -87,7 +91,7 @@ class Workload:
 def synaptic_operations(
     nonzero_features: NDArray[np.int64], firing: NDArray[np.int32], atoms: int, features: int
 ) -> dict[str, float]:
-    """NeuroBench's SynapticOperations an image, averaged: from features not zero (n,) and neurons firing (n, K).
+    """NeuroBench's SynapticOperations per image, averaged: from features not zero (n,) and neurons firing (n, K).
 
     Step k is driven by a[k - 1], so that the neurons firing after the last step send nothing any more. Weights are
     counted as if none were exactly zero.
@@ -109,7 +113,35 @@ def activation_sparsity(firing: NDArray[np.int32], atoms: int) -> float:
 def footprint(atoms: int, features: int) -> dict[str, int]:
     """NeuroBench's Footprint, bytes: what inference keeps, with inhibition through the atoms and through the Gramian.
 
-    Either has the atoms (for b), a label of 8 bytes an atom, and u and a; the Gramian comes on top.
+    Either has the atoms (for b), a label of 8 bytes per atom, and u and a; the Gramian comes on top.
     """
     through_atoms = FLOAT * atoms * features + 8 * atoms + 2 * FLOAT * atoms
     return {"atoms": through_atoms, "gramian": through_atoms + FLOAT * atoms**2}
+
+
+def measured() -> dict[str, Any] | None:
+    """Measure the codes of the test split; None where there are none that belong to the current stores."""
+    try:
+        dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+        features = store.open_store(paths.features("test"), "features")
+        codes = store.open_store(paths.codes("test"), "codes")
+        store.require_input(codes, "dictionary", dictionary)
+        store.require_input(codes, "features", features)
+    except UserError:
+        return None
+    atoms, n_features = dictionary.shape("atoms")
+    firing = codes.read("firing")
+    nonzero = np.concatenate([np.count_nonzero(block, axis=1) for _, block in features.stream("features")])
+    sparsity = activation_sparsity(firing, atoms)
+    found: dict[str, Any] = {
+        "images": len(firing),
+        "share": 1 - sparsity,
+        "firing_at_peak_percent": 100 * float(firing.max(axis=1).mean()) / atoms,
+        "ActivationSparsity": sparsity,
+        "SynapticOperations": synaptic_operations(nonzero[codes.read("rows")], firing, atoms, n_features),
+        "Footprint": footprint(atoms, n_features),
+    }
+    if "products" in codes.arrays:
+        products = float(codes.read("products").mean())
+        found |= {"products": products, "products_gflop": 2 * products * atoms * n_features / 1e9}
+    return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.recurrence import Response
+if TYPE_CHECKING:
+    from dseld_cli.lca.recurrence import Response
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class SparseCodes:
             np.concatenate([p.values for p in parts]),
             np.concatenate([p.firing for p in parts]),
         )
+
+    def __getitem__(self, images: slice) -> SparseCodes:
+        """Codes of consecutive images."""
+        start, stop, _ = images.indices(len(self))
+        inside = slice(self.indptr[start], self.indptr[stop])
+        indptr = self.indptr[start : stop + 1] - self.indptr[start]
+        return SparseCodes(indptr, self.indices[inside], self.values[inside], self.firing[start:stop])
 
     def __len__(self) -> int:
         return len(self.indptr) - 1

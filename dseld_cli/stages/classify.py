@@ -1,10 +1,13 @@
-"""`dseld classify`: images through the whole chain with the dictionary in force, and the exemplars that decided."""
+"""`dseld classify`: images through the whole chain with the current dictionary, and the exemplars that decided."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,13 @@ from numpy.typing import NDArray
 from dseld_cli import paths, store
 from dseld_cli.backbones.base import Backbone, restored
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders import DECODERS, UNDECIDED, predict, shares
+from dseld_cli.decoders.base import UNDECIDED, predict
 from dseld_cli.dictionary.atoms import atom_blocks, resident_atoms
 from dseld_cli.errors import UserError
+from dseld_cli.evaluation.decoding import Reader, reader
+from dseld_cli.evaluation.explain import explain
 from dseld_cli.images import image_folder as folders
-from dseld_cli.images.image import open_image
+from dseld_cli.images.image import open_image, printable
 from dseld_cli.lca import working_set
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.lca.working_set import Coded
@@ -26,11 +31,13 @@ from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, table, track, warn
 
 BATCH = 32
+POLL = 0.1
+"""Seconds between two looks at a folder that is watched."""
 
 
 @dataclass(frozen=True)
 class Exemplar:
-    """An atom that spoke for the class: where it came from, its activation, and the share of the score it makes."""
+    """An atom that spoke for the class: where it came from, its activation, its share of the class's activations."""
 
     source: str
     activation: float
@@ -46,6 +53,54 @@ class Verdict:
     score: float
     exemplars: list[Exemplar]
 
+    def plain(self) -> dict[str, object]:
+        """Name its parts as the JSON does."""
+        return {"class" if key == "label" else key: value for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The whole chain, loaded once: backbone, encoder, decoder, and what names classes and exemplars."""
+
+    extractor: Backbone
+    encode: Callable[[NDArray[np.float32]], Coded]
+    reader: Reader
+    params: Params
+
+    @property
+    def dictionary(self) -> store.Store:
+        """Its dictionary."""
+        return self.reader.dictionary
+
+    @cached_property
+    def source(self) -> store.Array:
+        """Where each exemplar came from."""
+        return self.dictionary.read("source")
+
+    def verdicts(self, files: Sequence[Path], arrays: list[store.Array]) -> Iterator[Verdict]:
+        """Classify images that are prepared for the backbone.
+
+        Raises:
+            UserError: if they have other features than the dictionary, or the recurrence diverges.
+
+        """
+        features = self.extractor.features(arrays)
+        _require_fits(features, self.dictionary, files[0])
+        coded = self.encode(features)
+        if (diverged := coded.report.unstable).any():
+            lca = self.params.lca
+            raise UserError(
+                f"the recurrence diverges for {files[int(diverged.argmax())]} at lca.lambda {lca.lambda_:g}, "
+                f"lca.tau {lca.tau:g}: raise lca.tau or lca.lambda"
+            )
+        scores = self.reader.shares(coded.codes, lambda: features)
+        classes, most = self.dictionary.provenance["classes"], self.params.classify.exemplars
+        for i, label in enumerate(predict(scores)):
+            speakers = explain(coded.codes, i, self.reader.labels, int(label), most)
+            decided = [Exemplar(str(self.source[s.atom]), s.activation, s.share) for s in speakers]
+            name, score = (None, 0.0) if label == UNDECIDED else (classes[label], float(scores[i, label]))
+            yield Verdict(printable(str(files[i])), name, score, decided)
+
 
 def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
     """Classify image files and folders of them, and print the verdicts.
@@ -54,14 +109,79 @@ def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
         UserError: if there is no dictionary, its backbone is not to be had, or a broken image is not to be skipped.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     files = [file for path in images for file in folders.files_of(path)]
-    extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
-    found = list(_verdicts(params, dictionary, files, extractor, encoder(dictionary, params)))
+    found = list(_all(loaded(params), files, params.extract.broken == "skip"))
     if as_json:
-        print(json.dumps([_plain(verdict) for verdict in found], indent=2, ensure_ascii=False))
+        print(json.dumps([verdict.plain() for verdict in found], indent=2, ensure_ascii=False))
     else:
         show(found)
+
+
+def watch(params: Params, folder: Path | None) -> None:
+    """Classify images as their paths come on standard input, or as they appear in a folder: one line of JSON each.
+
+    The dictionary stays loaded. What is no image becomes a line with the key "error"; it does not end the command.
+
+    Raises:
+        UserError: as `run` does, for anything but a single image.
+
+    """
+    if folder and not folder.is_dir():
+        raise UserError(f"--watch {folder}: there is no such folder")
+    classifier = loaded(params)
+    for file in _appearing(folder) if folder else _named(sys.stdin):
+        try:
+            found = next(classifier.verdicts([file], [classifier.extractor.prepare(open_image(file))])).plain()
+        except UserError as error:
+            found = {"image": printable(str(file)), "error": printable(str(error))}
+        print(json.dumps(found, ensure_ascii=False), flush=True)
+
+
+def _named(lines: Iterable[str]) -> Iterator[Path]:
+    return (Path(line.rstrip("\n")) for line in lines if line.strip())
+
+
+def _appearing(folder: Path) -> Iterator[Path]:
+    """Files of a folder, those that are there first, then new ones, each once it is written (its size stays)."""
+    done: set[Path] = set()
+    sizes: dict[Path, int] = {}
+    while True:
+        there = {file: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file() and file not in done}
+        for file, size in there.items():
+            if size and sizes.get(file) == size:
+                done.add(file)
+                yield file
+        sizes = there
+        time.sleep(POLL)
+
+
+def loaded(params: Params) -> Classifier:
+    """Load the whole chain.
+
+    Raises:
+        UserError: if there is no dictionary, its backbone is not to be had, a decoder was not trained on it, or the
+            budget does not hold it.
+
+    """
+    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    _warn_of_another_composition(params, dictionary)
+    name, lca = params.classify.decoder, params.lca
+    dynamics = {"lambda": lca.lambda_, "tau": lca.tau, "steps": lca.steps}
+    of_name = reader(name, params.decoder_options.get(name, {}), dictionary, dynamics)
+    extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
+    return Classifier(extractor, encoder(dictionary, params), of_name, params)
+
+
+def _warn_of_another_composition(params: Params, dictionary: store.Store) -> None:
+    """Say that params.yaml and the dictionary are of different versions, as after git checkout without dvc checkout."""
+    facts = dictionary.provenance
+    has = ([segment["name"] for segment in facts["segments"][1:]], len(facts["removed"]), facts["compact"])
+    wanted = (list(params.additions), len(params.removals), params.compact)
+    if has != wanted:
+        warn(
+            f"{dictionary.path} is not the dictionary that params.yaml describes (additions, removals, compact): run "
+            "`dvc checkout` for the one that belongs to this commit, or `dvc repro` to make it"
+        )
 
 
 def encoder(dictionary: store.Store, params: Params) -> Callable[[NDArray[np.float32]], Coded]:
@@ -79,53 +199,11 @@ def encoder(dictionary: store.Store, params: Params) -> Callable[[NDArray[np.flo
     return lambda features: working_set.encode(torch.from_numpy(features).to(params.run.device), atoms, m, dynamics)
 
 
-def _verdicts(
-    params: Params,
-    dictionary: store.Store,
-    files: list[Path],
-    extractor: Backbone,
-    encode: Callable[[NDArray[np.float32]], Coded],
-) -> Iterator[Verdict]:
-    labels, source = dictionary.read("labels"), dictionary.read("source")
-    classes = dictionary.provenance["classes"]
+def _all(classifier: Classifier, files: list[Path], skip: bool) -> Iterator[Verdict]:
     for part in track(list(store.blocks(len(files), BATCH)), -(-len(files) // BATCH), "classifying batches"):
-        readable, arrays = _prepared(files[part], extractor, params.extract.broken == "skip")
-        if not arrays:
-            continue
-        features = extractor.features(arrays)
-        _require_fits(features, dictionary, readable[0])
-        coded = encode(features)
-        if (diverged := coded.report.unstable).any():
-            raise UserError(
-                f"the recurrence diverges for {readable[int(diverged.argmax())]} at lca.lambda {params.lca.lambda_:g}, "
-                f"lca.tau {params.lca.tau:g}: raise lca.tau or lca.lambda"
-            )
-        codes = coded.codes
-        scores = DECODERS[params.classify.decoder](codes, labels, len(classes))
-        of_all = shares(scores)
-        for i, label in enumerate(predict(scores)):
-            row = slice(codes.indptr[i], codes.indptr[i + 1])
-            name, score = (None, 0.0) if label == UNDECIDED else (classes[label], float(of_all[i, label]))
-            total = float(scores[i, label])
-            speakers = explain(
-                codes.indices[row], codes.values[row], labels, int(label), total, params.classify.exemplars
-            )
-            decided = [Exemplar(str(source[atom]), value, share) for atom, value, share in speakers]
-            yield Verdict(str(readable[i]), name, score, decided)
-
-
-def explain(
-    atoms: NDArray[np.int32],
-    values: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    label: int,
-    score: float,
-    most: int,
-) -> list[tuple[int, float, float]]:
-    """Atoms of the class that speak for it, loudest first: (atom, activation, activation / score)."""
-    mine = (labels[atoms] == label) & (values > 0)
-    order = np.argsort(-values[mine], kind="stable")[:most]
-    return [(int(a), float(v), float(v) / score) for a, v in zip(atoms[mine][order], values[mine][order], strict=True)]
+        readable, arrays = _prepared(files[part], classifier.extractor, skip)
+        if arrays:
+            yield from classifier.verdicts(readable, arrays)
 
 
 def _prepared(files: Sequence[Path], extractor: Backbone, skip: bool) -> tuple[list[Path], list[store.Array]]:
@@ -150,13 +228,8 @@ def _require_fits(features: NDArray[np.float32], dictionary: store.Store, image:
         )
 
 
-def _plain(verdict: Verdict) -> dict[str, object]:
-    plain = asdict(verdict)
-    return {"class" if key == "label" else key: value for key, value in plain.items()}
-
-
 def show(verdicts: Sequence[Verdict]) -> None:
-    """Print verdicts as a table, with an exemplar a line."""
+    """Print verdicts as a table, with an exemplar per line."""
     if not verdicts:
         return say("no image could be read")
     rows = []

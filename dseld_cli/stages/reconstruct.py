@@ -66,8 +66,8 @@ def run(params: Params, as_json: bool = False) -> None:
     with together() as aside:
         figures = aside(paths.RECONSTRUCTION / "figures.json")
         figures.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        plots.image_rows(rows, aside(paths.RECONSTRUCTION / "images.png"))
-        plots.energy_curves(curves, aside(paths.RECONSTRUCTION / "energy.png"))
+        aside(paths.RECONSTRUCTION / "images.png").write_bytes(plots.png(plots.image_rows, rows))
+        aside(paths.RECONSTRUCTION / "energy.png").write_bytes(plots.png(plots.energy_curves, curves))
     print(json.dumps(found, indent=2)) if as_json else _show(found)
 
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from dseld_cli import paths, store
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders import DECODERS, predict
-from dseld_cli.decoders.minimum_residual import minimum_residual
-from dseld_cli.decoders.shallow_nn import train
+from dseld_cli.decoders.base import Given, Trainable, predict
+from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import metrics, plots
@@ -82,11 +81,11 @@ def run(params: Params, key: str, values: Sequence[float] | None, split: str, as
     for value, setting in settings:
         measured = _measure(params, dictionary, setting, sample, training, f"{key} {value:g}")
         rows.append({key: value, **measured})
-    _write(key, rows)
+    _write(key, split, rows)
     if as_json:
         print(json.dumps({"split": split, "images": len(sample.truth), "rows": rows}, indent=2))
     else:
-        _show(key, rows, f"{len(sample.truth)} {split} images, {m} exemplars of {n} features")
+        _show(key, split, rows, f"{len(sample.truth)} {split} images, {m} exemplars of {n} features")
 
 
 def points(
@@ -158,19 +157,18 @@ def _measure(
     if codes is None:
         return dict.fromkeys([*names, "firing"])
     atoms, labels = dictionary.atoms[: setting.size], dictionary.labels[: setting.size]
+    given = Given(labels, dictionary.n_classes, atoms.__getitem__, lambda: sample.features)
+    teaching = coded(training, dictionary, setting, f"{what}, training images") if training else None
+    if training and teaching is None:
+        return dict.fromkeys([*names, "firing"])
     found: dict[str, float | None] = {}
-    for name in params.decoders:
-        if name == "minimum-residual":
-            scores = minimum_residual(codes, labels, dictionary.n_classes, atoms, sample.features)
-        else:
-            scores = DECODERS[name](codes, labels, dictionary.n_classes)
-        found[name] = metrics.percent(predict(scores) == sample.truth)
-    if training:
-        learned = coded(training, dictionary, setting, f"{what}, training images")
-        if learned is None:
-            return dict.fromkeys([*names, "firing"])
-        network = train(learned, training.truth, labels, dictionary.n_classes, params.train_decoder.seed).network
-        found["shallow-nn"] = metrics.percent(predict(network(codes)) == sample.truth)
+    for name in names:
+        made = decoder(name, params.decoder_options.get(name, {}))
+        if isinstance(made, Trainable) and training and teaching:
+            taught = replace(given, features=lambda: training.features)
+            trained = made.train(teaching, training.truth, taught, params.train_decoder.seed)
+            given = replace(given, learned=trained.learned)
+        found[name] = metrics.percent(predict(made.scores(codes, given)) == sample.truth)
     return found | {"firing": round(100 * float(codes.firing.mean()) / setting.size, 4)}
 
 
@@ -198,21 +196,21 @@ def coded(sample: Sample, dictionary: Dictionary, setting: Setting, what: str) -
     return SparseCodes.concatenate(found)
 
 
-def _write(key: str, rows: list[dict[str, float | None]]) -> None:
+def _write(key: str, split: str, rows: list[dict[str, float | None]]) -> None:
     with together() as aside:
-        with aside(paths.SWEEPS / f"{key}.csv").open("w", encoding="utf-8", newline="") as file:
+        with aside(paths.SWEEPS / split / f"{key}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        plots.sweep(key, rows, aside(paths.SWEEPS / f"{key}.png"))
+        aside(paths.SWEEPS / split / f"{key}.png").write_bytes(plots.png(plots.sweep, key, rows))
 
 
-def _show(key: str, rows: list[dict[str, float | None]], what: str) -> None:
+def _show(key: str, split: str, rows: list[dict[str, float | None]], what: str) -> None:
     say(what)
     names = [name for name in rows[0] if name not in (key, "firing")]
     shown = ([f"{row[key]:g}", *(_percent(row[name]) for name in [*names, "firing"])] for row in rows)
     table(f"Accuracy against {key}", [key, *names, "neurons firing"], shown)
-    say(f"{paths.SWEEPS / key}.csv, {paths.SWEEPS / key}.png")
+    say(f"{paths.SWEEPS / split / key}.csv, {paths.SWEEPS / split / key}.png")
 
 
 def _percent(value: float | None) -> str:

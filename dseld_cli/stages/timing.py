@@ -13,16 +13,16 @@ import torch
 from dseld_cli import paths, store
 from dseld_cli.backbones.base import GIVEN, restored
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders import DECODERS, predict
+from dseld_cli.decoders.base import Given, predict
+from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.atoms import atom_blocks
 from dseld_cli.dictionary.checks import require_same_extractor
+from dseld_cli.dictionary.codes import read_codes
 from dseld_cli.errors import UserError
 from dseld_cli.images.splits import images_of
 from dseld_cli.lca import working_set
-from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.console import say, table, track
-from dseld_cli.stages.decode import part_of, read_codes
 
 REPEATS = 5
 """Batches that are timed, after one that is not; the median counts."""
@@ -49,7 +49,7 @@ def run(params: Params, batches: Sequence[int] | None, as_json: bool) -> None:
         raise UserError(f"--batch {bad[0]}: should be from 1 to the {n} test images that are coded")
     parts: dict[str, Part] = {
         "encoding": _encoding(params, dictionary, features),
-        "decoding": _decoding(dictionary, read_codes(stored)),
+        "decoding": _decoding(dictionary, stored),
     }
     if dictionary.provenance["extractor"]["weights"] != GIVEN:
         parts = {"extraction": _extraction(params, dictionary)} | parts
@@ -90,9 +90,10 @@ def _encoding(params: Params, dictionary: store.Store, features: store.Store) ->
     return lambda part: working_set.encode(images[part].to(params.run.device), atoms, m, dynamics)
 
 
-def _decoding(dictionary: store.Store, codes: SparseCodes) -> Part:
-    labels, n_classes = dictionary.read("labels"), len(dictionary.provenance["classes"])
-    return lambda part: predict(DECODERS[DECODER](part_of(codes, part), labels, n_classes))
+def _decoding(dictionary: store.Store, stored: store.Store) -> Part:
+    codes, read = read_codes(stored), decoder(DECODER)
+    given = Given(dictionary.read("labels"), len(dictionary.provenance["classes"]))
+    return lambda part: predict(read.scores(codes[part], given))
 
 
 def _show(rows: list[dict[str, float]], dictionary: store.Store, params: Params) -> None:

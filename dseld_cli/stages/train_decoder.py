@@ -1,52 +1,103 @@
-"""`dseld train-decoder`: codes of training images to a shallow network that reads codes."""
+"""`dseld train-decoder`: codes of training images to a decoder that learned to read codes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
 from dseld_cli import paths, store
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders.shallow_nn import EPOCHS, train
+from dseld_cli.decoders.base import Given, Trainable
+from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import relabel
+from dseld_cli.dictionary.codes import read_codes
 from dseld_cli.errors import UserError
+from dseld_cli.evaluation.decoding import DYNAMICS
+from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, track
-from dseld_cli.stages.decode import read_codes
 
-DYNAMICS = ("lambda", "tau", "steps")
 FEWEST = 10
 
 
-def run(params: Params) -> None:
-    """Train the shallow network on data/codes/train.zarr, and keep it with what it was trained on.
+def run(params: Params, decoders: Sequence[str] | None = None, options: Mapping[str, object] | None = None) -> None:
+    """Train decoders, by default all of params.yaml's, on data/codes/train.zarr, and keep what they learned.
 
     Raises:
-        UserError: if there are no codes of training images, they are too few, or of another dictionary.
+        UserError: if there are no codes of training images, they are too few, or of another dictionary, or a decoder is
+            not one to be trained.
 
     """
-    if not paths.codes("train").exists():
+    if not (names := decoders or params.trained_decoders):
+        raise UserError("nothing to train: name decoders in params.yaml, trained_decoders, or with --decoder")
+    chosen = {name: {**params.decoder_options.get(name, {}), **(options or {})} for name in names}
+    made = {name: _trainable(name, chosen[name]) for name in names}
+    if not store.present(paths.codes("train")):
         raise UserError(f"no codes to train on at {paths.codes('train')}: run `dseld encode --split train` first")
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     features = store.open_store(paths.features("train"), "features")
     stored = store.open_store(paths.codes("train"), "codes")
     store.require_input(stored, "dictionary", dictionary)
     store.require_input(stored, "features", features)
-    codes, classes = read_codes(stored), dictionary.provenance["classes"]
-    if len(codes) < FEWEST:
-        raise UserError(
-            f"{stored.path} has {len(codes)} images, at least {FEWEST} are needed: raise train_decoder.images"
-        )
-    truth = relabel(features.read("labels"), features.provenance["classes"], classes)[stored.read("rows")]
-    trained = train(
-        codes,
-        truth,
+    _require_enough(stored, features)
+    for name, one in made.items():
+        _train(params, name, one, chosen[name], dictionary, features, stored)
+    _say_what_is_not_learned_from(dictionary)
+
+
+def _trainable(name: str, options: Mapping[str, object]) -> Trainable:
+    made = decoder(name, options)
+    if not isinstance(made, Trainable):
+        raise UserError(f"decoder {name} is not trained: list it in params.yaml under decoders, and run `dseld decode`")
+    return made
+
+
+def _require_enough(stored: store.Store, features: store.Store) -> None:
+    coded, there = stored.shape("rows")[0], features.shape("labels")[0]
+    if coded >= FEWEST:
+        return
+    remedy = f"add images to the training split, which has {there}, or set trained_decoders: []"
+    if stored.provenance["images"] != "all" and there >= FEWEST:
+        remedy = f"raise train_decoder.images, which is {stored.provenance['images']}"
+    elif stored.provenance["codes"] == "outside" and there >= FEWEST:
+        remedy = "set train_decoder.codes: leave-one-out, which takes images that are in the dictionary as well"
+    raise UserError(f"{stored.path} has {coded} images, at least {FEWEST} are needed to train on: {remedy}")
+
+
+def _train(
+    params: Params,
+    name: str,
+    one: Trainable,
+    options: Mapping[str, object],
+    dictionary: store.Store,
+    features: store.Store,
+    stored: store.Store,
+) -> None:
+    classes, (m, _) = dictionary.provenance["classes"], dictionary.shape("atoms")
+    codes_bytes = sum(np.prod(stored.shape(array)) * 8 for array in ("values", "indices", "firing"))
+    needed = int(3 * codes_bytes) + 6 * 4 * m * len(classes)
+    arrays_within(params.run.memory, needed, f"the codes of {stored.shape('rows')[0]} images and {name} in training")
+    rows, seed = stored.read("rows"), params.train_decoder.seed
+    truth = relabel(features.read("labels"), features.provenance["classes"], classes)[rows]
+    given = Given(
         dictionary.read("labels"),
         len(classes),
-        params.train_decoder.seed,
-        lambda epochs: track(epochs, EPOCHS, "training epochs"),
+        lambda atoms: dictionary.take("atoms", atoms),
+        lambda: features.take("features", rows),
     )
-    inputs = {"codes": stored, "dictionary": dictionary}
-    facts = {key: stored.provenance[key] for key in DYNAMICS} | {"seed": params.train_decoder.seed, "classes": classes}
-    arrays = {"weights": trained.network.weights, "bias": trained.network.bias}
-    store.write(paths.network("shallow-nn"), "network", store.provenance(inputs, **facts), arrays)
-    say(
-        f"{paths.network('shallow-nn')}: {len(codes)} images, {trained.epochs} epochs; on the {trained.held_out} held "
-        f"out {100 * trained.best:.2f} % right, {100 * trained.start:.2f} % before training (class-sum)"
+    trained = one.train(
+        read_codes(stored), truth, given, seed, lambda steps: track(steps, len(steps), f"training {name}, epochs")
     )
+    facts = {key: stored.provenance[key] for key in DYNAMICS} | {"seed": seed, "classes": classes}
+    facts |= {"decoder": name, "options": dict(options)} if options else {}
+    path = paths.network(name)
+    store.write(
+        path, "network", store.provenance({"codes": stored, "dictionary": dictionary}, **facts), trained.learned
+    )
+    say(f"{path}: {len(rows)} images, {trained.said}")
+
+
+def _say_what_is_not_learned_from(dictionary: store.Store) -> None:
+    added = sum(segment["images"] for segment in dictionary.provenance["segments"][1:])
+    if added:
+        say(f"learned from images of the train split alone, not from the {added} exemplars that were added")

@@ -6,8 +6,6 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from dseld_cli import paths, store
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
@@ -17,9 +15,7 @@ from dseld_cli.evaluation.workload import (
     PAPER_SHARE,
     PAPER_STEPS,
     Workload,
-    activation_sparsity,
-    footprint,
-    synaptic_operations,
+    measured,
 )
 from dseld_cli.runtime.console import say, table
 
@@ -67,48 +63,20 @@ def _setting(
     return Workload(atoms, features, params.lca.steps, share)
 
 
-def measured() -> dict[str, Any] | None:
-    """Measure this run's codes of the test split; None where there are none that belong to the stores in force."""
-    try:
-        dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-        features = store.open_store(paths.features("test"), "features")
-        codes = store.open_store(paths.codes("test"), "codes")
-        store.require_input(codes, "dictionary", dictionary)
-        store.require_input(codes, "features", features)
-    except UserError:
-        return None
-    atoms, n_features = dictionary.shape("atoms")
-    firing = codes.read("firing")
-    nonzero = np.count_nonzero(features.read("features")[codes.read("rows")], axis=1)
-    sparsity = activation_sparsity(firing, atoms)
-    found: dict[str, Any] = {
-        "images": len(firing),
-        "share": 1 - sparsity,
-        "firing_at_peak_percent": 100 * float(firing.max(axis=1).mean()) / atoms,
-        "ActivationSparsity": sparsity,
-        "SynapticOperations": synaptic_operations(nonzero, firing, atoms, n_features),
-        "Footprint": footprint(atoms, n_features),
-    }
-    if "products" in codes.arrays:
-        products = float(codes.read("products").mean())
-        found |= {"products": products, "products_gflop": 2 * products * atoms * n_features / 1e9}
-    return found
-
-
 def _show(settings: dict[str, Workload], here: dict[str, Any] | None) -> None:
-    columns = ["setting", "atoms", "features", "steps", "firing %", "b", "inhibition", "leak", "an image", "dense"]
+    columns = ["setting", "atoms", "features", "steps", "firing %", "b", "inhibition", "leak", "image", "dense"]
     rows = []
     for name, setting in settings.items():
         f = setting.figures()
         gflop = [f[f"{key}_gflop"] for key in ("driving_input", "inhibition", "integration", "image")]
         shape = [str(setting.atoms), str(setting.features), str(setting.steps), f"{100 * setting.share:.2f}"]
         rows.append([name, *shape, *(f"{value:.3g}" for value in [*gflop, f["image_gflop_dense"]])])
-    table("GFLOP an image (closed form, Eq. 3 to 6)", columns, rows)
+    table("GFLOP per image (closed form, Eq. 3 to 6)", columns, rows)
     once = ([n, *(f"{s.figures()[key]:.4g}" for key in ("dictionary_tflop", "atoms_gb", "gramian_gb"))]
             for n, s in settings.items())  # fmt: skip
     table("Once", ["setting", "Gramian, TFLOP", "atoms, GB", "Gramian, GB"], once)
     if here is None:
-        say("measured: nothing, there are no codes of the test split over the dictionary in force")
+        say("measured: nothing, there are no codes of the test split over the current dictionary")
         return
     operations, bytes_ = here["SynapticOperations"], here["Footprint"]
     rows = [

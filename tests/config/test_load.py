@@ -38,7 +38,7 @@ def test_command_line_overrides_a_value(project: Path) -> None:
         ({"build_dict__seed": -1}, "build_dict.seed should be greater than or equal to 0; got -1"),
         ({"encode__inhibition": "both"}, "encode.inhibition should be 'atoms' or 'gramian'; got 'both'"),
         ({"decoders": []}, "decoders"),
-        ({"decoders": ["sum"]}, "decoders.0 should be 'max-activation', 'class-sum'"),
+        ({"decoders": ["sum"]}, "decoders.0 should be a decoder: max-activation, class-sum"),
         ({"run__memory": "1GiB"}, "run.memory should be a size of at least 1.5GiB"),
         ({"run__memory": "much"}, "run.memory should be a size of at least 1.5GiB"),
         ({"run__device": "tpu"}, "run.device should be 'cpu' or 'cuda'; got 'tpu'"),

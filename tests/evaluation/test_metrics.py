@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
-from dseld_cli.decoders import UNDECIDED, predict
+from dseld_cli.decoders.base import UNDECIDED, predict
 from dseld_cli.evaluation import metrics
 
 

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 PROJECT = ["params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"]
 PROJECT += ["data/.gitignore", "data/additions/.gitkeep"]
 STAGES = ["extract@train", "extract@test", "build-dict", "add-exemplars", "gramian", "encode"]
-STAGES += ["decode@max-activation", "decode@class-sum", "decode@minimum-residual", "encode-train@shallow-nn"]
+STAGES += ["decode@max-activation", "decode@class-sum", "decode@minimum-residual", "encode-train"]
 STAGES += ["train-decoder@shallow-nn", "decode-trained@shallow-nn", "evaluate", "baselines"]
 
 

@@ -11,7 +11,7 @@ from dseld_cli import store
 from tests.conftest import image_folder
 from tests.pipeline.test_dvc import PROJECT, ROOT, call, ran
 
-GROWTH = ["add-exemplars", "gramian", "encode", "decode@class-sum", "baselines", "evaluate"]
+GROWTH = ["add-exemplars", "gramian", "encode", "encode-train", "decode@class-sum", "baselines", "evaluate"]
 """Stages behind the base dictionary, with the one decoder that is enough here."""
 
 

@@ -27,7 +27,7 @@ def test_every_decoder_and_baseline_is_trained_evaluated_and_shown(digits: Path,
     assert "without shallow-nn" in run("decode").stdout
     run("train-decoder")
     set_params(decoders=ALL[:-1])
-    assert "data/predictions/shallow-nn.zarr: 120 images" in run("decode").stdout
+    assert "data/predictions/test/shallow-nn.zarr: 120 images" in run("decode").stdout
     run("baselines")
     said = run("evaluate").stdout
     found = json.loads(Path("metrics.json").read_text())
@@ -38,13 +38,13 @@ def test_every_decoder_and_baseline_is_trained_evaluated_and_shown(digits: Path,
     assert top1["class-sum"] > 90
     assert top1["shallow-nn"] >= top1["class-sum"] - 0.5
     for name in ALL:
-        scores = store.open_store(paths.predictions(name), "predictions").read("scores")
+        scores = store.open_store(paths.predictions(name, "test"), "predictions").read("scores")
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
-    with paths.CONFUSION.open() as file:
+    with (paths.evaluation("test") / "confusion.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["decoder"] == "class-sum"]
     right = sum(int(row["images"]) for row in rows if row["true"] == row["predicted"])
     assert round(100 * right / sum(int(row["images"]) for row in rows), 2) == top1["class-sum"]
-    assert Path("data/plots/confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("data/evaluation/test/confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_baseline_is_scikit_learns_on_the_same_exemplars(digits: Path, run: Run) -> None:
@@ -52,14 +52,16 @@ def test_a_baseline_is_scikit_learns_on_the_same_exemplars(digits: Path, run: Ru
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     test = store.open_store(paths.features("test"), "features")
     model = KNeighborsClassifier(3, metric="cosine").fit(dictionary.read("atoms"), dictionary.read("labels"))
-    found = store.open_store(paths.baseline("cosine-knn"), "baseline").read("labels")
+    found = store.open_store(paths.baseline("cosine-knn", "test"), "baseline").read("labels")
     assert np.mean(found == model.predict(test.read("features"))) > 0.99, "save for ties"
 
 
 def test_what_was_not_run_is_left_out_and_named(digits: Path, run: Run) -> None:
     run("decode")
     said = run("evaluate").stdout
-    assert "without shallow-nn: no predictions store at data/predictions/shallow-nn.zarr: run `dseld decode`" in said
+    assert (
+        "without shallow-nn: no predictions store at data/predictions/test/shallow-nn.zarr: run `dseld decode`" in said
+    )
     assert "without cosine-knn: no baseline store" in said
     assert list(json.loads(Path("metrics.json").read_text())["decoders"]) == ALL[:3]
 
@@ -68,7 +70,7 @@ def test_a_network_trained_over_another_dictionary_or_setting_is_refused(digits:
     run("train-decoder")
     run("encode --lambda 1.5 --images 20")
     said = run("decode --decoder shallow-nn", ok=False).stderr
-    assert "was trained on codes of lambda 1, data/codes/test.zarr has 1.5: run `dseld encode --split train`" in said
+    assert "was trained on codes of lambda 1, these have 1.5: run `dseld encode --split train`" in said
     run("build-dict --size 200")
     run("encode --images 20")
     assert "data/decoders/shallow-nn.zarr was not made from" in run("decode --decoder shallow-nn", ok=False).stderr
@@ -86,8 +88,8 @@ def test_minimum_residual_is_the_same_however_little_memory_there_is(
     from dseld_cli.stages import decode
 
     run("decode --decoder minimum-residual")
-    whole = store.open_store(paths.predictions("minimum-residual"), "predictions").read("scores")
+    whole = store.open_store(paths.predictions("minimum-residual", "test"), "predictions").read("scores")
     monkeypatch.setattr(decode, "arrays_within", lambda memory, needed, what: needed + 50_000)
     run("decode --decoder minimum-residual")
-    again = store.open_store(paths.predictions("minimum-residual"), "predictions").read("scores")
+    again = store.open_store(paths.predictions("minimum-residual", "test"), "predictions").read("scores")
     np.testing.assert_allclose(whole, again, atol=1e-6)

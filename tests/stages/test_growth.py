@@ -505,9 +505,9 @@ def test_two_at_once_one_is_refused(grown: Path, run: Run) -> None:
         paths.GRAMIAN: ["gramian"],
         paths.BASE: ["build-dict --seed 2"],
         paths.codes("test"): ["encode"],
-        paths.predictions("class-sum"): ["decode --decoder class-sum"],
+        paths.predictions("class-sum", "test"): ["decode --decoder class-sum"],
         paths.network("shallow-nn"): ["train-decoder"],
-        paths.baseline("cosine-knn"): ["baselines"],
+        paths.baseline("cosine-knn", "test"): ["baselines"],
     }.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with Path(f"{path}.lock").open("w") as other:

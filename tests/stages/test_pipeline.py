@@ -49,9 +49,9 @@ def test_digits_reach_the_accuracy_of_the_method(project: Path, run: Run) -> Non
     assert metrics["decoders"]["max-activation"]["top1"] >= 97
     assert f"{metrics['decoders']['class-sum']['top1']:.2f} %" in said
     assert "\x1b" not in said, "no colours when piped"
-    assert Path("data/plots/accuracy.png").read_bytes().startswith(b"\x89PNG")
-    assert Path("data/plots/firing.png").read_bytes().startswith(b"\x89PNG")
-    assert len(Path("data/per_class.csv").read_text().splitlines()) == 11
+    assert Path("data/evaluation/test/accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("data/evaluation/test/firing.png").read_bytes().startswith(b"\x89PNG")
+    assert len(Path("data/evaluation/test/per_class.csv").read_text().splitlines()) == 11
 
 
 def test_stores_hold_what_the_data_model_says(coded: Path, run: Run) -> None:
@@ -60,7 +60,7 @@ def test_stores_hold_what_the_data_model_says(coded: Path, run: Run) -> None:
     features, base = opened(paths.features("train"), "features"), opened(paths.BASE, "base")
     dictionary, gramian = opened(paths.DICTIONARY, "dictionary"), opened(paths.GRAMIAN, "gramian")
     codes = opened(paths.codes("test"), "codes")
-    predictions = opened(paths.predictions("class-sum"), "predictions")
+    predictions = opened(paths.predictions("class-sum", "test"), "predictions")
     assert features.shape("features") == (75, 108)
     assert features.provenance["classes"] == list(CLASSES)
     atoms = dictionary.read("atoms")
@@ -134,7 +134,7 @@ def test_a_sample_of_images_is_coded_and_evaluated(coded: Path, run: Run) -> Non
 def test_one_decoder_may_be_chosen(coded: Path, run: Run) -> None:
     run("decode --decoder class-sum")
     assert "max-activation" not in run("evaluate --decoder class-sum").stdout
-    assert not paths.predictions("max-activation").exists()
+    assert not paths.predictions("max-activation", "test").exists()
 
 
 def test_exemplars_join_with_new_classes_and_are_listed(coded: Path, run: Run) -> None:
@@ -293,7 +293,7 @@ def test_stores_of_different_dictionaries_do_not_mix(coded: Path, run: Run) -> N
     assert "data/codes/test.zarr was not made from" in run("decode", ok=False).stderr
     assert "data/codes/test.zarr was not made from" in run("evaluate", ok=False).stderr
     run("encode")
-    assert "data/predictions/max-activation.zarr was not made from" in run("evaluate", ok=False).stderr
+    assert "data/predictions/test/max-activation.zarr was not made from" in run("evaluate", ok=False).stderr
 
 
 def test_features_of_another_extractor_are_refused(coded: Path, run: Run) -> None:
@@ -324,7 +324,7 @@ def test_a_truncated_store_is_refused_by_every_reader(coded: Path, run: Run) -> 
     run("gramian")
     run("decode")
     chunks = {  # and a store that has to go first, or the command has no need to read the chunk
-        "data/predictions/class-sum.zarr/labels/c/0": ("evaluate", None),
+        "data/predictions/test/class-sum.zarr/labels/c/0": ("evaluate", None),
         "data/codes/test.zarr/values/c/0": ("decode", None),
         "data/gramian.zarr/gramian/c/0/0": ("encode --inhibition gramian", None),
         "data/dictionary.zarr/atoms/c/0/0": ("encode", None),

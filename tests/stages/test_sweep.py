@@ -23,9 +23,9 @@ def test_accuracy_rises_with_the_dictionary(built: Path, run: Run) -> None:
     for decoder in ("max-activation", "class-sum", "minimum-residual"):
         small, *_, whole = (row[decoder] for row in found["rows"])
         assert whole > small + 5
-    with Path("data/sweeps/size.csv").open() as file:
+    with Path("data/sweeps/test/size.csv").open() as file:
         assert [float(row["class-sum"]) for row in csv.DictReader(file)] == [row["class-sum"] for row in found["rows"]]
-    assert Path("data/sweeps/size.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("data/sweeps/test/size.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_point_is_what_the_pipeline_gives_there(built: Path, run: Run) -> None:

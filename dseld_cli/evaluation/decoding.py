@@ -1,0 +1,111 @@
+"""A decoder over a dictionary on disk: with the atoms' classes, and with what its training gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli import paths, store
+from dseld_cli.decoders.base import Decoder, Float32, Given, Int64, Trainable, shares
+from dseld_cli.decoders.registry import decoder
+from dseld_cli.errors import UserError
+from dseld_cli.lca.codes import SparseCodes
+
+DYNAMICS = ("lambda", "tau", "steps")
+"""Facts of codes that a trained decoder has to share with those that it learned from."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A decoder ready to read codes over a dictionary.
+
+    Attributes:
+        decoder: what reads.
+        dictionary: the store of the atoms that codes index.
+        inputs: stores that it depends on, by name, beside the codes.
+        atoms_in_memory: whether atoms, if it wants any, are read once and kept.
+
+    """
+
+    decoder: Decoder
+    dictionary: store.Store
+    inputs: Mapping[str, store.Store] = field(default_factory=dict)
+    atoms_in_memory: bool = False
+
+    @cached_property
+    def labels(self) -> Int64:
+        """Class of each atom, (M,)."""
+        return self.dictionary.read("labels")
+
+    @cached_property
+    def learned(self) -> dict[str, NDArray[Any]]:
+        """Arrays that its training gave."""
+        network = self.inputs.get("network")
+        return {name: network.read(name) for name in network.arrays} if network else {}
+
+    @cached_property
+    def _atoms(self) -> Float32:
+        return self.dictionary.read("atoms")
+
+    def atoms(self, rows: Int64) -> Float32:
+        """Read any atoms, (len(rows), N)."""
+        return self._atoms[rows] if self.atoms_in_memory else self.dictionary.take("atoms", rows)
+
+    def shares(self, codes: SparseCodes, features: Callable[[], Float32]) -> Float32:
+        """Score of each class for n images as its share of the positive scores, (n, n_classes)."""
+        n_classes = len(self.dictionary.provenance["classes"])
+        given = Given(self.labels, n_classes, self.atoms, features, self.learned)
+        scores = np.asarray(self.decoder.scores(codes, given))
+        if scores.shape != (len(codes), n_classes):
+            raise UserError(
+                f"decoder {type(self.decoder).__name__}: expected scores of shape {(len(codes), n_classes)}, an image "
+                f"a row, a class a column. Got {scores.shape} instead"
+            )
+        return shares(scores.astype(np.float32, copy=False))
+
+
+def reader(
+    name: str,
+    options: Mapping[str, object],
+    dictionary: store.Store,
+    dynamics: Mapping[str, Any],
+    atoms_in_memory: bool = False,
+) -> Reader:
+    """Make a decoder ready to read codes of a lambda, tau and number of steps.
+
+    Raises:
+        UserError: if there is no such decoder, or it is trained and was not for such codes over this dictionary.
+
+    """
+    made = decoder(name, options)
+    inputs = {"network": network(name, options, dictionary, dynamics)} if isinstance(made, Trainable) else {}
+    return Reader(made, dictionary, inputs, atoms_in_memory)
+
+
+def network(
+    name: str, options: Mapping[str, object], dictionary: store.Store, dynamics: Mapping[str, Any]
+) -> store.Store:
+    """Open what the training of a decoder gave.
+
+    Raises:
+        UserError: if it was trained over another dictionary, with other options, or on codes of another lambda, tau or
+            number of steps.
+
+    """
+    found = store.open_store(paths.network(name), "network")
+    store.require_input(found, "dictionary", dictionary)
+    for key in DYNAMICS:
+        ours, theirs = dynamics[key], found.provenance[key]
+        if ours != theirs:
+            raise UserError(
+                f"{found.path} was trained on codes of {key} {theirs:g}, these have {ours:g}: run "
+                "`dseld encode --split train` and `dseld train-decoder` with the same settings"
+            )
+    if (trained_with := found.provenance.get("options", {})) != options:
+        raise UserError(f"{found.path} was trained with options {trained_with}, not {options}: run train-decoder again")
+    return found

@@ -1,0 +1,197 @@
+"""Everything that is known about the coded images of a split: predictions against true classes, brought together.
+
+There is one list of classes, the dictionary's: the base's classes in their order, then those that additions brought, in
+order of appearance. Labels of any other store are matched by the names of the classes, never by their numbers.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli import paths, store
+from dseld_cli.dictionary.checks import relabel
+from dseld_cli.dictionary.leave_one_out import own_atoms
+from dseld_cli.dictionary.manifest import Layout
+from dseld_cli.errors import UserError
+from dseld_cli.evaluation import metrics
+from dseld_cli.runtime.budget import arrays_within
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a decoder or a baseline says of the coded images: labels (n,), scores (n, n_classes)."""
+
+    labels: Int64
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is known about the coded images of a split.
+
+    Attributes:
+        split: which one.
+        features, dictionary, codes: the current stores.
+        rows: (n,) which images of the split are coded.
+        truth: (n,) true classes, -1 where the dictionary lacks it.
+        predictions, baselines: by name.
+        left_out: why a decoder or a baseline is not among them, by name.
+
+    """
+
+    split: str
+    features: store.Store
+    dictionary: store.Store
+    codes: store.Store
+    rows: Int64
+    truth: Int64
+    predictions: Mapping[str, Predictions]
+    baselines: Mapping[str, Predictions]
+    left_out: Mapping[str, str]
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the names of the classes."""
+        return list(self.dictionary.provenance["classes"])
+
+    def summaries(self) -> dict[str, dict[str, float | int]]:
+        """Return the main figures of each decoder."""
+        return {name: metrics.summary(p.labels, p.scores, self.truth) for name, p in self.predictions.items()}
+
+    def baseline_summaries(self) -> dict[str, dict[str, float | int]]:
+        """Return the main figures of each baseline."""
+        return {name: metrics.summary(p.labels, p.scores, self.truth) for name, p in self.baselines.items()}
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """Return the accuracy of each decoder by class."""
+        found = self.predictions.items()
+        return {name: metrics.per_class_accuracy(p.labels, self.truth, self.classes) for name, p in found}
+
+    def confusion(self) -> dict[str, Int64]:
+        """Return the confusion matrix of each decoder."""
+        found = self.predictions.items()
+        return {name: metrics.confusion(p.labels, self.truth, len(self.classes)) for name, p in found}
+
+    def firing(self) -> NDArray[np.float64]:
+        """Return the share of the neurons firing, (n, K)."""
+        return np.asarray(self.codes.read("firing") / self.codes.provenance["atoms"], np.float64)
+
+    def source(self) -> store.Array:
+        """Return where each coded image came from, (n,)."""
+        return self.features.take("source", self.rows)
+
+    def true_names(self) -> list[str]:
+        """Return the class of each coded image by name, whether the dictionary has it or not."""
+        names = self.features.provenance["classes"]
+        return [names[label] for label in self.features.read("labels")[self.rows]]
+
+    def setting(self) -> dict[str, Any]:
+        """Sizes and parameters that the figures hold for."""
+        return {
+            "split": self.split,
+            "images": len(self.truth),
+            "exemplars": int(np.count_nonzero(~Layout.of(self.dictionary).gap)),
+            "features": self.dictionary.shape("atoms")[1],
+            "classes": len(self.classes),
+            **{key: self.codes.provenance[key] for key in ("lambda", "tau", "steps")},
+        }
+
+    def in_dictionary(self) -> int:
+        """Count the coded images that are atoms, or equal to one: their class is looked up, not recognised."""
+        own = own_atoms(self.features, self.dictionary)
+        return sum(len(own[row]) > 0 for row in self.rows)
+
+
+def firing_shares(firing: NDArray[np.float64]) -> dict[str, float]:
+    """Share of neurons firing, in percent, from shares (n, K): average over images and steps; mean of images' peaks."""
+    return {
+        "average": round(100 * float(firing.mean()), 4),
+        "peak": round(100 * float(firing.max(axis=1).mean()), 4),
+    }
+
+
+def collect(
+    split: str,
+    decoders: Sequence[str],
+    optional: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+    memory: int = sys.maxsize,
+) -> Evaluation:
+    """Bring together predictions, true classes and codes; what is `optional`, and baselines, only where they are.
+
+    Raises:
+        UserError: if predictions of `decoders` are missing or not of these codes, no image is of a class that the
+            dictionary has, or `memory` does not hold them.
+
+    """
+    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    features = store.open_store(paths.features(split), "features")
+    codes = store.open_store(paths.codes(split), "codes")
+    store.require_input(codes, "features", features)
+    store.require_input(codes, "dictionary", dictionary)
+    rows = codes.read("rows")
+    wanted = len(decoders) + len(optional) + len(baselines)
+    arrays_within(memory, _needed(codes, wanted), f"{wanted} predictions of {len(rows)} images")
+    names, classes = features.provenance["classes"], dictionary.provenance["classes"]
+    truth = relabel(features.read("labels"), names, classes)[rows]
+    if not (truth >= 0).any():
+        raise UserError(
+            f"none of the {len(truth)} images of {features.path} is of a class that {paths.DICTIONARY} has: its "
+            f"classes are {_few(classes)}, theirs {_few(names)}; classes go together by their names"
+        )
+    left_out: dict[str, str] = {}
+    found = {name: of_decoder(name, codes, split) for name in decoders}
+    found |= dict(_if_there(optional, lambda name: of_decoder(name, codes, split), left_out))
+    compared = dict(_if_there(baselines, lambda name: of_baseline(name, dictionary, features, rows, split), left_out))
+    return Evaluation(split, features, dictionary, codes, rows, truth, found, compared, left_out)
+
+
+def _needed(codes: store.Store, predictions: int) -> int:
+    """Bytes of predictions, their metrics, and the share of neurons firing at each step."""
+    (n, steps), classes = codes.shape("firing"), len(codes.provenance["classes"])
+    return n * (predictions * (4 * classes + 8) + 2 * classes + 16 * steps)
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def of_decoder(name: str, codes: store.Store, split: str) -> Predictions:
+    """Read the predictions of a decoder for these codes.
+
+    Raises:
+        UserError: if there are none.
+
+    """
+    predictions = store.open_store(paths.predictions(name, split), "predictions")
+    store.require_input(predictions, "codes", codes)
+    return Predictions(predictions.read("labels"), predictions.read("scores"))
+
+
+def of_baseline(name: str, dictionary: store.Store, features: store.Store, rows: Int64, split: str) -> Predictions:
+    """Read the predictions of a baseline that learned from these exemplars, for the images that were coded.
+
+    Raises:
+        UserError: if there are none.
+
+    """
+    predictions = store.open_store(paths.baseline(name, split), "baseline")
+    store.require_input(predictions, "dictionary", dictionary)
+    store.require_input(predictions, "features", features)
+    return Predictions(predictions.read("labels")[rows], predictions.read("scores")[rows])
+
+
+def _if_there(names: Iterable[str], read: Any, left_out: dict[str, str]) -> Iterable[tuple[str, Predictions]]:
+    for name in names:
+        try:
+            yield name, read(name)
+        except UserError as error:
+            left_out[name] = str(error)

@@ -1,0 +1,72 @@
+"""Small pictures of images that stores name as their source, found where the stores say that they came from."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from dseld_cli import paths, store
+from dseld_cli.errors import UserError
+from dseld_cli.images.datasets import images
+from dseld_cli.images.image import printable
+
+THUMBNAIL = 96
+"""Longest side of a picture, in pixels."""
+FOLDER = "folder:"
+
+
+def thumbnails(wanted: Collection[str], dictionary: store.Store, root: Path) -> dict[str, str]:
+    """Make data URIs of the pictures that are to be had, by source; features made elsewhere have none.
+
+    `root` is where named data sets are.
+    """
+    found: dict[str, str] = {}
+    for prefix, dataset, split in origins(dictionary):
+        missing = {name.removeprefix(prefix) for name in wanted if name.startswith(prefix) and name not in found}
+        if missing:
+            found |= {f"{prefix}{name}": uri for name, uri in _pictures(missing, dataset, root, split)}
+    return found
+
+
+def origins(dictionary: store.Store) -> Iterator[tuple[str, str, str]]:
+    """Say where images came from: what the names of their sources begin with, data set, split."""
+    for segment in dictionary.provenance["segments"][1:]:
+        name = segment["name"]
+        if name.startswith(FOLDER):
+            yield f"{name}:", name, "train"
+        elif added := store.previous(Path(name), "features"):
+            yield f"{name}:", added.provenance["dataset"], added.provenance["split"]
+    for split in ("train", "val", "test"):
+        if features := store.previous(paths.features(split), "features"):
+            yield "", features.provenance["dataset"], split
+
+
+def _pictures(wanted: Collection[str], dataset: str, root: Path, split: str) -> Iterator[tuple[str, str]]:
+    try:
+        listed = images(dataset, root, "test" if split == "test" else "train")
+    except UserError:  # features made elsewhere, or a data set that is there no more: no picture
+        return
+    for i, name in enumerate(map(printable, listed.source)):
+        if name in wanted:
+            try:
+                yield name, picture(listed.load(i))
+            except UserError:
+                continue
+
+
+def picture(image: Image.Image) -> str:
+    """Make a data URI of an image, at most THUMBNAIL pixels wide and high."""
+    image = image.convert("L" if image.mode in ("L", "F", "1") else "RGB")
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return uri(buffer.getvalue())
+
+
+def uri(png: bytes) -> str:
+    """Make a data URI of a PNG file."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

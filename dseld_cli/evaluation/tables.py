@@ -1,0 +1,76 @@
+"""An evaluation as files: figures as JSON, tables as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from dseld_cli import paths
+from dseld_cli.evaluation import plots
+from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
+from dseld_cli.runtime.text import cell, json_text
+
+
+def figures(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the main figures, as metrics.json has them."""
+    return {
+        **evaluation.setting(),
+        "images_in_dictionary": evaluation.in_dictionary(),
+        "firing": firing_shares(evaluation.firing()),
+        "decoders": evaluation.summaries(),
+        "baselines": {name: {"top1": result["top1"]} for name, result in evaluation.baseline_summaries().items()},
+    }
+
+
+def files(evaluation: Evaluation, main: Mapping[str, Any]) -> dict[Path, bytes]:
+    """Content of every file of an evaluation, the main figures last."""
+    folder = paths.evaluation(evaluation.split)
+    per_class, confusion = evaluation.per_class(), evaluation.confusion()
+    pairs = _confusion_rows(confusion, evaluation.classes, evaluation.split)
+    by_class = _per_class_rows(per_class, evaluation.split)
+    return {
+        folder / "per_class.csv": csv_table(["split", "class", *per_class], by_class),
+        folder / "confusion.csv": csv_table(["split", "decoder", "true", "predicted", "images"], pairs),
+        folder / "predictions.csv": predictions(evaluation),
+        folder / "accuracy.png": plots.png(plots.per_class_accuracy, per_class),
+        folder / "confusion.png": plots.png(plots.confusion_matrices, confusion, evaluation.classes),
+        folder / "firing.png": plots.png(plots.firing_curve, evaluation.firing().mean(axis=0)),
+        paths.metrics(evaluation.split): f"{json_text(main)}\n".encode(),
+    }
+
+
+def predictions(evaluation: Evaluation) -> bytes:
+    """Table of every coded image: where it came from, its true class, and each decoder's class and score."""
+    names = [*evaluation.classes, "undecided"]
+    columns: list[Iterable[object]] = [repeat(evaluation.split), evaluation.source(), evaluation.true_names()]
+    header = ["split", "image", "true"]
+    for name, found in evaluation.predictions.items():
+        columns += [[names[label] for label in found.labels], (f"{score:.6g}" for score in found.scores.max(axis=1))]
+        header += [name, f"{name} score"]
+    return csv_table(header, zip(*columns, strict=False))
+
+
+def _per_class_rows(per_class: Mapping[str, Mapping[str, float]], split: str) -> Iterable[list[object]]:
+    for name in next(iter(per_class.values())):
+        yield [split, name, *(accuracies[name] for accuracies in per_class.values())]
+
+
+def _confusion_rows(confusion: Mapping[str, Any], classes: Sequence[str], split: str) -> Iterable[list[object]]:
+    """Every pair that occurs."""
+    names = [*classes, "undecided"]
+    for decoder, counts in confusion.items():
+        for true, predicted in zip(*counts.nonzero(), strict=True):
+            yield [split, decoder, names[true], names[predicted], counts[true, predicted]]
+
+
+def csv_table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """Write a table as CSV."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow([cell(name) for name in header])
+    writer.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)
+    return lines.getvalue().encode()
