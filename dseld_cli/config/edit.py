@@ -6,7 +6,6 @@ change anything else is refused.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from ruamel.yaml.nodes import SequenceNode
 
 from dseld_cli.config.load import PATH, parse, read_text
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.outputs import together
 from dseld_cli.runtime.text import quoted
 
 Splice = tuple[int, int, str]
@@ -43,7 +43,7 @@ def edit(changes: Mapping[str, object], path: Path = PATH) -> None:
     for key, value in changes.items():
         text = _changed(text, key, value, path)
     if text != before:
-        _replace(path.resolve(), text)
+        _replace(path, text)
 
 
 def _changed(text: str, key: str, value: object, path: Path) -> str:
@@ -147,10 +147,7 @@ def _written(value: object, path: Path) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.partial")
-    with draft.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    shutil.copymode(path, draft)
-    draft.replace(path)
+    with together() as aside:
+        draft = aside(path)
+        draft.write_bytes(text.encode())
+        shutil.copymode(path, draft)

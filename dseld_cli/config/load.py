@@ -41,7 +41,7 @@ def load(
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        origins = {key: (options or {}).get(key, f"command line: {key}") for key in given}
+        origins = {key: f"{(options or {}).get(key, 'command line')}: {key}" for key in given}
         raise UserError(_explain(error, origins, path)) from None
     if params.run.device == "cuda":
         _require_cuda()

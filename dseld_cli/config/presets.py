@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.text import quoted, suggestion
 
 DATASETS = ("cifar10", "cifar100", "imagenet")
 BACKBONES = {
@@ -44,9 +45,9 @@ def preset(name: str) -> dict[str, object]:
 
     """
     if name not in PRESETS:
-        plain = ", ".join(key for key in PRESETS if "-" not in key or key == "fashion-mnist")
         raise UserError(
-            f"--preset {name}: there are {plain}, and DATASET-BACKBONE with DATASET one of {', '.join(DATASETS)} and "
-            f"BACKBONE one of {', '.join(BACKBONES)}"
+            f"--preset {quoted(name)}: no such preset{suggestion(name, PRESETS)}; there are digits, mnist, "
+            f"fashion-mnist, and DATASET-BACKBONE with DATASET one of {', '.join(DATASETS)} and BACKBONE one of "
+            f"{', '.join(BACKBONES)}"
         )
     return PRESETS[name]

@@ -1,0 +1,5 @@
+"""`python -m dseld_cli`: the command line, where no script of it is installed."""
+
+from dseld_cli.cli.app import app
+
+app(prog_name="dseld")

@@ -1,0 +1,169 @@
+"""A command: a function of what was given on the command line, with options derived from the keys that it overrides."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand
+
+from dseld_cli.cli.options import arranged, field, option_name, parameter_name, setting, value_of
+from dseld_cli.runtime.text import line
+
+if TYPE_CHECKING:
+    from dseld_cli.config.schema import Params
+
+LATE = ("run.memory", "run.device")
+"""Settings that come last on a help page."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one call of a command was given."""
+
+    command: str
+    settings: Mapping[str, object]
+    """Dotted key to the text of the option that overrides it; None where it was not given."""
+    others: Mapping[str, object]
+    """Parameters of its own."""
+
+    def load(self, quiet: bool = False, sections: Mapping[str, str] | None = None) -> Params:
+        """Read params.yaml with what was given instead, and say what the command is about to do.
+
+        Args:
+            quiet: whether standard output belongs to a program, and nothing is said on it.
+            sections: section to the one whose key an option overrides instead, if that has the key, too.
+
+        Raises:
+            UserError: naming the option or key, and what is allowed.
+
+        """
+        from dseld_cli.config.load import load
+
+        moved = {key: _moved(key, sections or {}) for key in self.settings}
+        given = {moved[key]: value_of(key, value) for key, value in self.settings.items()}
+        params = load(given, options={moved[key]: option_name(key) for key in self.settings})
+        if not (quiet or self.others.get("as_json")):
+            print(line(f"dseld {self.command}: {self._told(params, list(given))}".removesuffix(": ")), flush=True)
+        return params
+
+    def _told(self, params: Params, keys: Sequence[str]) -> str:
+        own = {name: _plain(value) for name, value in self.others.items() if value not in (None, False, ())}
+        settings = {option_name(key).lstrip("-"): _set(params, key) for key in keys}
+        return ", ".join(f"{name.replace('_', '-')} {value}".rstrip() for name, value in (own | settings).items())
+
+
+def _moved(key: str, sections: Mapping[str, str]) -> str:
+    section, _, leaf = key.partition(".")
+    other = f"{sections.get(section, section)}.{leaf}"
+    try:
+        field(other)
+    except StopIteration:
+        return key
+    return other
+
+
+def _set(params: Params, key: str) -> str:
+    found: Any = params
+    for part in key.split("."):
+        found = getattr(found, "lambda_" if part == "lambda" else part)
+    return f"{found / 2**30:g}GiB" if key == "run.memory" else _plain(found)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return "" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Command(TyperCommand):
+    """A command whose help page tells the values in force here."""
+
+    settings: Mapping[str, str] = {}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help page; in a project's folder with the value of each key."""
+        for param in self.params:
+            key = next((key for key in self.settings if parameter_name(key) == param.name), None)
+            if key and (here := _here(key)):
+                param.help = param.help.replace(f"({key})", f"({key}: {here})")  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Give -h without a kind of value."""
+        return plain_flag(super().get_help_option(ctx))
+
+
+def plain_flag(option: Any) -> Any:
+    """Name no kind of value for a flag, which takes none."""
+    if option is not None:
+        option.metavar = ""
+    return option
+
+
+def _here(key: str) -> str | None:
+    """Value of a key in this folder's params.yaml, if there is a readable one."""
+    from dseld_cli.config.load import read
+    from dseld_cli.errors import UserError
+
+    try:
+        found: Any = read()
+        for part in key.split("."):
+            found = found[part]
+    except (UserError, OSError, KeyError, TypeError):
+        return None
+    return line(str(found).lower() if isinstance(found, bool) else _plain(found), 40)
+
+
+def command(
+    commands: typer.Typer, panel: str, settings: Sequence[str] | Mapping[str, Sequence[str]] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as the command of its name.
+
+    Args:
+        commands: what it joins.
+        panel: where the overview lists it.
+        settings: dotted keys of params.yaml that it overrides, each by an option that the schema tells all about;
+            grouped by the panel of the help page, if it has several.
+
+    """
+    panels = arranged(settings)
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        name = function.__name__.replace("_", "-")
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        derived = [setting(key, *([panel] if panel else [])) for key, panel in panels.items()]
+        late = [option for option in derived if option.name in map(parameter_name, LATE)]
+        early = [option for option in derived if option not in late]
+
+        def call(**values: object) -> None:
+            found = {key: values.pop(parameter_name(key)) for key in panels}
+            function(Given(name, found, values), **values)
+
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        call.__signature__ = inspect.Signature([*early, *own, *late])  # type: ignore[attr-defined]
+        call.__annotations__, call.__name__, call.__doc__ = {}, function.__name__, function.__doc__
+        kind = type("Command", (Command,), {"settings": panels})
+        commands.command(name, cls=kind, rich_help_panel=panel)(call)
+        return function
+
+    return register
+
+
+def expanded(path: Path) -> Path:
+    """Follow ~ to the home folder, as a shell would that did not see it: --output=~/x.
+
+    Raises:
+        UserError: if there is no such home.
+
+    """
+    from dseld_cli.errors import UserError
+
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such home folder") from None

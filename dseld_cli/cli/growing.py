@@ -1,0 +1,97 @@
+"""Adding images to a dictionary and taking them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dseld_cli.cli.command import Given, command
+from dseld_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from dseld_cli.config.schema import Params
+
+PANEL = "Growing a dictionary"
+commands = typer.Typer()
+
+
+@command(commands, PANEL, ("run.memory",))
+def add_exemplars(
+    given: Given,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A feature store made by dseld extract --output, or folder:PATH with images in PATH/train/<class>/.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what SOURCE would add, cost and need in disk; change nothing.", metavar=""),
+    ] = False,
+) -> None:
+    """Add images to the dictionary, new classes included, in time proportional to their number.
+
+    Adds SOURCE to the list of additions in params.yaml, and what it brings to
+    data/dictionary.zarr and, if there is one, data/gramian.zarr: old atoms and
+    tiles stay as they are. Without SOURCE, as dvc.yaml runs it, brings
+    data/dictionary.zarr up to date with params.yaml. Afterwards `dvc repro`
+    codes images anew. Killed at any moment, the old or the new dictionary is
+    the current one, and running it again completes it.
+
+    [dim]Example:[/dim]  dseld add-exemplars data/additions/june.zarr
+    [dim]Example:[/dim]  dseld add-exemplars folder:~/photos/june --dry-run
+    """
+    if dry_run and source is None:
+        raise UserError("--dry-run takes a SOURCE: say what is to be added")
+    params = given.load()
+    from dseld_cli.stages import add_exemplars as stage
+
+    stage.run(params, source, dry_run)
+    if source and not dry_run:
+        _follow(params)
+
+
+@command(commands, PANEL, ("run.memory",))
+def remove_exemplars(
+    given: Given,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Images as the dictionary's source names them, or whole additions."),
+    ] = None,
+    index: Annotated[
+        list[int] | None, typer.Option(metavar="I", help="Place of an image in the dictionary; may be given again.")
+    ] = None,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="Take tombstones of removed images out: all atoms behind move up.", metavar=""),
+    ] = False,
+) -> None:
+    """Take images, or a whole addition, out of the dictionary.
+
+    Adds images to the list of removals in params.yaml, takes additions off that
+    of additions, and brings data/dictionary.zarr and, if there is one,
+    data/gramian.zarr up to date. A removed image leaves a tombstone, an atom of
+    zeros that never fires; nothing else changes place, unless --compact closes
+    these gaps.
+
+    [dim]Example:[/dim]  dseld remove-exemplars train/cat/0042.png --index 17
+    [dim]Example:[/dim]  dseld remove-exemplars data/additions/june.zarr
+    """
+    if not (names or index or compact):
+        raise UserError("nothing to remove: give NAMEs of images or additions, --index I, or --compact")
+    params = given.load()
+    from dseld_cli.stages import remove_exemplars as stage
+
+    stage.run(names or (), index or (), compact)
+    _follow(params)
+
+
+def _follow(params: Params) -> None:
+    """Let the Gramian, if there is one, follow a dictionary that was changed by hand; in dvc.yaml it is a stage."""
+    from dseld_cli import paths, store
+    from dseld_cli.stages import gramian
+
+    if store.present(paths.GRAMIAN):
+        gramian.run(params)

@@ -1,0 +1,147 @@
+"""Tables and figures of the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dseld_cli.cli.command import Given, command, expanded
+from dseld_cli.cli.options import Json, numbers
+
+PANEL = "Tables and figures of the paper"
+MOST = 10**9
+commands = typer.Typer()
+
+
+@command(commands, PANEL, ("lca.steps",))
+def workload(
+    given: Given,
+    atoms: Annotated[
+        int | None, typer.Option(metavar="M", help="Atoms, instead of the dictionary's.", max=MOST)
+    ] = None,
+    features: Annotated[
+        int | None, typer.Option(metavar="N", help="Features, instead of the dictionary's.", max=MOST)
+    ] = None,
+    firing: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Share of the neurons firing at a step, instead of as measured here."),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The paper's networks, 50,000 atoms, 0.4 % firing.", metavar="")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Count what an image costs: in closed form for any setting, and measured on this run's codes.
+
+    Floating-point operations of the driving input, of inhibition by the neurons
+    that fire, and of the Gramian, once; then, where data/codes/test.zarr is,
+    NeuroBench's ActivationSparsity, SynapticOperations and Footprint.
+
+    [dim]Example:[/dim]  dseld workload --atoms 50000 --features 2048 --firing 0.4
+    [dim]Example:[/dim]  dseld workload --paper --json
+    """
+    params = given.load()
+    from dseld_cli.stages import workload as stage
+
+    stage.run(params, atoms, features, firing, paper, as_json)
+
+
+@command(
+    commands,
+    PANEL,
+    ("reconstruct.images", "reconstruct.atoms", "reconstruct.lambda", "reconstruct.tau", "reconstruct.steps"),
+)
+def reconstruct(given: Given, as_json: Json = False) -> None:
+    """Rebuild test images from their codes, over training images and over Gaussian noise.
+
+    Reads the pixels of params.yaml's data.dataset; writes
+    data/reconstruction/: images.png (inputs and both reconstructions),
+    energy.png (at every step) and figures.json. Prints MSE, PSNR, SSIM, and the
+    step at which the energy had settled to 1 % of its descent.
+
+    [dim]Example:[/dim]  dseld reconstruct --images 5 --steps 2000
+    """
+    params = given.load()
+    from dseld_cli.stages import reconstruct as stage
+
+    stage.run(params, as_json)
+
+
+@command(commands, PANEL, ("lca.lambda", "lca.tau", "lca.steps"))
+def timing(
+    given: Given,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="B", help="Images per batch; may be given again.", show_default="1 and 50", min=1, max=MOST
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Time extraction, encoding and decoding of an image on this machine.
+
+    Reads the test images, data/features/test.zarr, data/codes/test.zarr and
+    data/dictionary.zarr; lambda, tau and steps are those of params.yaml. For
+    each batch size, the median of five batches.
+
+    [dim]Example:[/dim]  dseld timing --batch 1 --batch 100
+    """
+    params = given.load()
+    from dseld_cli.stages import timing as stage
+
+    stage.run(params, batch, as_json)
+
+
+@command(commands, PANEL, ("encode.images", "train_decoder.images"))
+def sweep(
+    given: Given,
+    key: Annotated[Literal["size", "lambda", "tau", "steps"], typer.Argument(help="What is varied.")],
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="What to try. Without it: size doubled from the number of features on; a "
+            "quarter to four times params.yaml's lambda, tau or steps.",
+        ),
+    ] = None,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Which images.")] = "val",
+    as_json: Json = False,
+) -> None:
+    """Draw accuracy against the number of exemplars, lambda, tau or steps.
+
+    Reads data/dictionary.zarr, of which each size takes the first so many, and
+    data/features/<split>.zarr (train.zarr as well, if params.yaml lists trained
+    decoders); writes data/sweeps/KEY.csv and KEY.png. Settings are chosen on
+    the val split (params.yaml, extract.splits); test is for the last figure.
+    Backbones need new features: queue them with
+    dvc exp run --queue -S extract.backbone=resnet50,vgg16 instead.
+
+    [dim]Example:[/dim]  dseld sweep size --split test
+    [dim]Example:[/dim]  dseld sweep lambda --values 0.5,1,2,4 --images 500
+    """
+    tried, params = numbers("--values", values), given.load()
+    from dseld_cli.stages import sweep as stage
+
+    stage.run(params, key, tried, split, as_json)
+
+
+@command(commands, PANEL)
+def report(
+    given: Given,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page of all that has been run, to read in a browser or to send.
+
+    Reads data/predictions/test/, data/baselines/test/, data/codes/test.zarr and,
+    where they are, data/reconstruction/ and data/sweeps/. Accuracy, confusion, neurons
+    firing, energy (params.yaml, encode.energy), cost, and a gallery of right and
+    wrong images, each with the exemplars that decided it. Needs no network.
+
+    [dim]Example:[/dim]  dseld report --output ~/digits.html
+    """
+    params = given.load()
+    from dseld_cli.stages import report as stage
+
+    stage.run(params, expanded(output))
