@@ -9,7 +9,7 @@ from pathlib import Path
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.text import line, shown
 
-USER, UNEXPECTED, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
+USER, UNEXPECTED, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 1
 """Exit codes: the user's to mend (and so is what the system refuses); a fault of dseld's; Ctrl-C; nobody reads on."""
 AGAIN = "then run the same command again; it goes on where it can"
 REMEDIES = {

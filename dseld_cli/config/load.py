@@ -41,7 +41,7 @@ def load(
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        origins = {key: f"{(options or {}).get(key, 'command line')}: {key}" for key in given}
+        origins = {key: (options or {}).get(key, "command line") for key in given}
         raise UserError(_explain(error, origins, path)) from None
     if params.run.device == "cuda":
         _require_cuda()
@@ -117,7 +117,7 @@ def _explain(error: Any, origins: Mapping[str, str], path: Path) -> str:
     first = error.errors(include_url=False)[0]
     location = [part for part in first["loc"] if not str(part).startswith("function-")]
     key = ".".join(shown(part)[:LONGEST_VALUE] for part in location)
-    named = origins.get(key) or origins.get(key.rpartition(".")[0]) or f"{path}: {key}"
+    origin = origins.get(key) or origins.get(key.rpartition(".")[0]) or str(path)
     if first["type"] == "missing":
         return f"{path}: key {key} is missing; `dseld init` writes a params.yaml with every key explained"
     if first["type"] == "extra_forbidden":
@@ -127,7 +127,7 @@ def _explain(error: Any, origins: Mapping[str, str], path: Path) -> str:
     meant = ""
     if first["type"] == "literal_error" and isinstance(first["input"], str):
         meant = suggestion(first["input"], first["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-    return f"{named} {message}; got {quoted(first['input'])}{meant}"
+    return f"{origin}: {key} {message}; got {quoted(first['input'])}{meant}"
 
 
 def _allowed(location: list[Any]) -> list[str]:

@@ -1,80 +1,100 @@
-"""What a person sees: plain lines and tables on standard output, progress bars on standard error on a terminal."""
+"""What a person sees: plain lines and tables on standard output, progress on standard error.
+
+Text that others wrote passes runtime/text.py first. Without a terminal nothing is coloured, folded or redrawn.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from dseld_cli.runtime.text import json_text, shown
 
 T = TypeVar("T")
-PIPED_WIDTH = 1000
-"""Columns that no table exceeds, so that none is cut where there is no terminal to fit."""
+PATIENCE = 10.0
+"""Seconds between lines of progress where there is no terminal."""
 
 
 def say(line: str) -> None:
     """Print a line, unbroken."""
-    Console(highlight=False, markup=False).print(line, soft_wrap=True)
+    print(shown(line), flush=True)
+
+
+def say_json(value: object, indent: int | None = 2) -> None:
+    """Print JSON, for programs."""
+    print(json_text(value, indent), flush=True)
 
 
 def warn(line: str) -> None:
     """Print a line that should not be missed, on standard error."""
-    Console(stderr=True, highlight=False, markup=False).print(f"warning: {line}", style="bold yellow", soft_wrap=True)
+    said = f"warning: {shown(line)}"
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    print(f"\x1b[1;33m{said}\x1b[0m" if coloured else said, file=sys.stderr, flush=True)
 
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table: first column left-aligned, figures right; without lines or colours when piped."""
-    plain = not Console().is_terminal
-    console = Console(width=PIPED_WIDTH) if plain else Console()
-    grid = Table(title=title, title_justify="left", box=None if plain else box.SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(columns):
-        grid.add_column(column, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        grid.add_row(*row)
-    console.print(grid, soft_wrap=plain)
+    """Print a table, as wide as it is, or on a terminal as wide as that; no figure is ever shortened."""
+    from dseld_cli.runtime.tables import drawn
+
+    lines = [list(row) for row in rows]
+    terminal = sys.stdout.isatty()
+    width = os.get_terminal_size(sys.stdout.fileno()).columns if terminal else None
+    print(drawn(title, columns, lines, width), flush=True)
 
 
 def track(
     items: Iterable[T], total: int, what: str, done: int = 0, length: Callable[[T], int] = lambda _: 1, unit: str = ""
 ) -> Iterator[T]:
-    """Iterate with a progress bar and the time left, from `done` to `total`; an item counts as its `length`."""
+    """Iterate and show how far it is and the time left, from `done` to `total`; an item counts as its `length`."""
+    if sys.stderr.isatty():
+        return _bar(items, total, shown(what), done, length, unit)
+    return _lines(items, total, shown(what), done, length)
+
+
+def _lines(items: Iterable[T], total: int, what: str, done: int, length: Callable[[T], int]) -> Iterator[T]:
+    begin = last = time.monotonic()
+    first = done
+    for item in items:
+        yield item
+        done += length(item)
+        now = time.monotonic()
+        if now - last >= PATIENCE and first < done < total:
+            last = now
+            left = duration((now - begin) / (done - first) * (total - done))
+            print(f"{what}: {done} of {total}, {left} left", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person would: 8 s, 3 min, 2 h 5 min."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _bar(items: Iterable[T], total: int, what: str, done: int, length: Callable[[T], int], unit: str) -> Iterator[T]:
+    from rich import progress
+    from rich.console import Console
+    from rich.text import Text
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            return Text(f"{task.speed:.0f} {unit}/s" if task.speed and unit else "")
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        *([_Rate(unit)] if unit else []),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+        Rate(),
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done)
         for item in items:
             yield item
             bar.advance(task, length(item))
-
-
-class _Rate(ProgressColumn):
-    """Units a second, of late."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Show it once it is known."""
-        return Text(f"{task.speed:.0f} {self.unit}/s" if task.speed else "")

@@ -71,9 +71,9 @@ def cell(text: object) -> str:
     return f"'{shown(found)}" if found.startswith(FORMULA) else shown(found)
 
 
-def json_text(value: object) -> str:
+def json_text(value: object, indent: int | None = 2) -> str:
     """Write JSON that any reader takes: valid UTF-8, undecodable bytes as escapes, NaN and infinities as null."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: object) -> object:

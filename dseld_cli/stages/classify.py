@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +27,7 @@ from dseld_cli.lca import working_set
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.lca.working_set import Coded
 from dseld_cli.runtime.budget import arrays_within
-from dseld_cli.runtime.console import say, table, track, warn
+from dseld_cli.runtime.console import say, say_json, table, track, warn
 
 BATCH = 32
 POLL = 0.1
@@ -112,7 +111,7 @@ def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
     files = [file for path in images for file in folders.files_of(path)]
     found = list(_all(loaded(params), files, params.extract.broken == "skip"))
     if as_json:
-        print(json.dumps([verdict.plain() for verdict in found], indent=2, ensure_ascii=False))
+        say_json([verdict.plain() for verdict in found])
     else:
         show(found)
 
@@ -134,7 +133,7 @@ def watch(params: Params, folder: Path | None) -> None:
             found = next(classifier.verdicts([file], [classifier.extractor.prepare(open_image(file))])).plain()
         except UserError as error:
             found = {"image": printable(str(file)), "error": printable(str(error))}
-        print(json.dumps(found, ensure_ascii=False), flush=True)
+        say_json(found, indent=None)
 
 
 def _named(lines: Iterable[str]) -> Iterator[Path]:

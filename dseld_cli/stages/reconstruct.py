@@ -24,7 +24,7 @@ from dseld_cli.evaluation.reconstruction import (
 from dseld_cli.images.datasets import images as open_images
 from dseld_cli.images.image import Images
 from dseld_cli.lca.recurrence import Dynamics
-from dseld_cli.runtime.console import say, table, track
+from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.runtime.outputs import together
 
 SMALLEST = 7
@@ -68,7 +68,7 @@ def run(params: Params, as_json: bool = False) -> None:
         figures.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         aside(paths.RECONSTRUCTION / "images.png").write_bytes(plots.png(plots.image_rows, rows))
         aside(paths.RECONSTRUCTION / "energy.png").write_bytes(plots.png(plots.energy_curves, curves))
-    print(json.dumps(found, indent=2)) if as_json else _show(found)
+    say_json(found) if as_json else _show(found)
 
 
 def _bar(name: str) -> Progress:

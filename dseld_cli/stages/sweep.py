@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from dseld_cli.lca import working_set
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.budget import arrays_within
-from dseld_cli.runtime.console import say, table, track
+from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.runtime.outputs import together
 from dseld_cli.stages.encode import draw, images_to_train_on
 
@@ -83,7 +82,7 @@ def run(params: Params, key: str, values: Sequence[float] | None, split: str, as
         rows.append({key: value, **measured})
     _write(key, split, rows)
     if as_json:
-        print(json.dumps({"split": split, "images": len(sample.truth), "rows": rows}, indent=2))
+        say_json({"split": split, "images": len(sample.truth), "rows": rows})
     else:
         _show(key, split, rows, f"{len(sample.truth)} {split} images, {m} exemplars of {n} features")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.images.splits import images_of
 from dseld_cli.lca import working_set
 from dseld_cli.lca.recurrence import Dynamics
-from dseld_cli.runtime.console import say, table, track
+from dseld_cli.runtime.console import say, say_json, table, track
 
 REPEATS = 5
 """Batches that are timed, after one that is not; the median counts."""
@@ -58,7 +57,7 @@ def run(params: Params, batches: Sequence[int] | None, as_json: bool) -> None:
         taken = {name: milliseconds(part, size, n) for name, part in parts.items()}
         rows.append({"batch": float(size), **taken, "total": sum(taken.values())})
     if as_json:
-        print(json.dumps(rows, indent=2))
+        say_json(rows)
     else:
         _show(rows, dictionary, params)
 

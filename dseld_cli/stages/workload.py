@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +16,7 @@ from dseld_cli.evaluation.workload import (
     Workload,
     measured,
 )
-from dseld_cli.runtime.console import say, table
+from dseld_cli.runtime.console import say, say_json, table
 
 
 def run(
@@ -36,7 +35,7 @@ def run(
         "measured": None if here is None else {k: v for k, v in here.items() if k != "share"},
     }
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
     else:
         _show(settings, found["measured"])
 

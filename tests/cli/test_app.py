@@ -74,7 +74,7 @@ MISTAKES = [
     ("encode --memory " + "9" * 400 + "GiB", "--memory: run.memory should be a size"),
     ("build-dict --size ²", "--size: build_dict.size should be 'all' or a whole number of at least 1; got '²'"),
     ("build-dict --seed -1", "--seed: build_dict.seed should be greater than or equal to 0; got -1"),
-    ("baselines --baseline knn", "--baseline: baselines.names should be 'nearest-class-mean', 'cosine-knn'"),
+    ("baselines --baseline knn", "--baseline: baselines.names.0 should be 'nearest-class-mean', 'cosine-knn'"),
     ("decode --decoder clas-sum", "(did you mean class-sum?)"),
     ("encodee", "Did you mean 'encode'"),
     ("classify", "Missing argument 'IMAGE...'"),

@@ -62,9 +62,9 @@ def test_only_atoms_of_the_class_that_speak_for_it_explain() -> None:
 
 def test_the_table_is_plain_when_piped(built: Path, run: Run) -> None:
     said = run("classify images/test/ant/0.png").stdout.splitlines()
-    assert said[1].split() == ["image", "class", "score", "share", "exemplar"]
-    assert said[2].split()[:2] == ["images/test/ant/0.png", "ant"]
-    assert len(said) == 5
+    assert said[2].split() == ["image", "class", "score", "share", "exemplar"]
+    assert said[3].split()[:2] == ["images/test/ant/0.png", "ant"]
+    assert len(said) == 6
 
 
 def test_no_neuron_speaking_is_undecided(built: Path, run: Run) -> None:

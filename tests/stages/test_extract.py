@@ -204,7 +204,7 @@ def test_features_made_elsewhere_join_the_pipeline(project: Path, run: Run) -> N
         ("--from-npz x.npz", "take in one split"),
         ("--from-npz x.npz --split train", "--extractor NAME is needed"),
         ("--from-npz bad.npz --split train --extractor x", "bad.npz/1 has features that are not finite"),
-        ("--split dev", "there are train, val and test"),
+        ("--split dev", "'dev' is not one of 'train', 'val', 'test'"),
         ("--broken ignore", "extract.broken should be"),
         ("--image-size 0", "extract.image_size should be 'default' or a whole number of at least 1"),
         ("--workers -1", "extract.workers should be 'auto' or a whole number of at least 0"),

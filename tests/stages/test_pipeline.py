@@ -202,7 +202,7 @@ def test_a_missing_input_names_the_command_that_makes_it(project: Path, run: Run
         ("extract --backbone resnet9000", "no backbone 'resnet9000'"),
         ("extract --backbone resnet18 --weights nowhere.pth", "no file nowhere.pth"),
         ("extract --backbone squeezenet1_0 --weights random", "does not end in a linear layer"),
-        ("extract --split all", "there are train, val and test"),
+        ("extract --split all", "'all' is not one of 'train', 'val', 'test'"),
         ("extract --output x.zarr", "--output takes one split"),
         ("build-dict --size 0", "build_dict.size should be"),
         ("build-dict --size 76", "76 atoms asked for, but there are 75"),

@@ -58,7 +58,7 @@ def test_a_setting_that_diverges_is_a_gap(built: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("depth", "there are size, lambda, tau, steps"),
+        ("depth", "'depth' is not one of 'size', 'lambda', 'tau', 'steps'"),
         ("size --values 999 --split test", "from 1 to the dictionary's 256"),
         ("lambda --values 0 --split test", "lambda should be positive"),
         ("steps --values 0.2 --split test", "steps should be at least 1"),

@@ -1,0 +1,36 @@
+"""Lines and progress, with and without a terminal."""
+
+import pytest
+
+from dseld_cli.runtime import console
+
+
+def test_names_are_escaped_in_lines_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("a\x1b[31m\nb [/b] caf\udce9")
+    console.warn("c\x1b]0;title\x07")
+    shown = capsys.readouterr()
+    assert shown.out == "a\\x1b[31m\\nb [/b] caf\\udce9\n"
+    assert shown.err == "warning: c\\x1b]0;title\\x07\n"
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 1000, 6))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    assert list(console.track([3, 4, 5, 6], 20, "tiles[/b]\n", done=2, length=lambda n: n)) == [3, 4, 5, 6]
+    assert capsys.readouterr().err == "tiles[/b]\\n: 9 of 20, 19 s left\n"
+
+
+def test_progress_on_a_terminal_shows_names_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert list(console.track(range(3), 3, "[/b] tiles\x1b", unit="tiles")) == [0, 1, 2]
+    assert "[/b] tiles\\x1b" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (59, "59 s"), (95, "2 min"), (7600, "2 h 7 min")])
+def test_durations_read_as_a_person_writes_them(seconds: float, said: str) -> None:
+    assert console.duration(seconds) == said
