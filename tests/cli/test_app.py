@@ -77,7 +77,7 @@ MISTAKES = [
     ("baselines --baseline knn", "--baseline: baselines.names.0 should be 'nearest-class-mean', 'cosine-knn'"),
     ("decode --decoder clas-sum", "(did you mean class-sum?)"),
     ("encodee", "Did you mean 'encode'"),
-    ("classify", "Missing argument 'IMAGE...'"),
+    ("classify", "give images, folders of them or -"),
     ("sweep foo", "'foo' is not one of 'size', 'lambda', 'tau', 'steps'"),
     ("sweep tau --values 1,x", "--values '1,x': should be numbers"),
     ("timing --batch 0", "greater than or equal to 1"),
