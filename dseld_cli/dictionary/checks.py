@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,15 @@ def require_same_extractor(features: Store, dictionary: Store) -> None:
             )
     n, m = features.shape("features")[1], dictionary.shape("atoms")[1]
     if n != m:
-        raise UserError(f"{features.path} has {n} features an image, {dictionary.path} has {m}: extract both alike")
+        raise UserError(f"{features.path} has {n} features per image, {dictionary.path} has {m}: extract both alike")
+
+
+def merged(lists: Iterable[Sequence[str]]) -> list[str]:
+    """Classes of a dictionary, which its labels index: those of the base keep their places, new ones follow.
+
+    The one rule of class lists: in order of appearance, over the lists of the base and then of each addition.
+    """
+    return list(dict.fromkeys(name for names in lists for name in names))
 
 
 def relabel(labels: NDArray[np.int64], names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:

@@ -5,7 +5,6 @@ A training image that is an atom would be explained by itself alone, the answer 
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -13,33 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.dictionary.checks import normalize
+from dseld_cli.dictionary.duplicates import equal_to, keys, keys_of
 from dseld_cli.errors import UserError
-from dseld_cli.store import Store
+from dseld_cli.store import Array, Store
 
 Int64 = NDArray[np.int64]
 
 
 def own_atoms(features: Store, dictionary: Store) -> list[Int64]:
     """Atoms that are each image itself or an exact copy of it, (n) arrays: same source, or equal once unit-norm."""
-    by_key: dict[object, list[int]] = defaultdict(list)
-    for part, block in dictionary.stream("atoms"):
-        for atom, key in enumerate(_keys(block), part.start):
-            by_key[key].append(atom)
-    for atom, source in enumerate(dictionary.read("source")):
-        by_key[str(source)].append(atom)
-    found = []
     source = features.read("source")
-    for part, block in features.stream("features"):
-        some = np.asarray(block.any(axis=1))  # an all-zero image cannot be an atom
-        keys = iter(_keys(normalize(block[some], source[part][some])))
-        for name, there in zip(source[part], some, strict=True):
-            twins = by_key.get(str(name), []) + (by_key.get(next(keys), []) if there else [])
-            found.append(np.unique(np.array(twins, np.int64)))
-    return found
+    images = np.concatenate([_unit_keys(block, source[part]) for part, block in features.stream("features")])
+    copies = equal_to(images, keys_of(block for _, block in dictionary.stream("atoms")))
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for atom, name in enumerate(dictionary.read("source")):
+        by_name[str(name)].append(atom)
+    same = (np.array(by_name.get(str(name), ()), np.int64) for name in source)
+    zeros = images == 0  # neither an image nor a tombstone of zeros is a copy of the other
+    return [mine if zero else np.union1d(mine, some) for mine, some, zero in zip(same, copies, zeros, strict=True)]
 
 
-def _keys(rows: NDArray[np.float32]) -> list[bytes]:
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+def _unit_keys(block: NDArray[np.float32], source: Array) -> NDArray[np.uint64]:
+    """Keys of images as atoms; 0 for all zeros, which cannot be an atom."""
+    some, unit = block.any(axis=1), np.zeros_like(block)
+    unit[some] = normalize(block[some], source[some])
+    return keys(unit)
 
 
 def candidates(own: Sequence[Int64], which: str) -> Int64:

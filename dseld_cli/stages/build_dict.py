@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import paths, store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import normalize
+from dseld_cli.dictionary.duplicates import distinct, keys_of
 from dseld_cli.errors import UserError
 from dseld_cli.images.sampling import balanced, shuffled
 from dseld_cli.runtime.console import say, warn
@@ -51,7 +50,9 @@ def choose(features: store.Store, params: Params) -> NDArray[np.int64]:
 
     """
     settings, labels = params.build_dict, features.read("labels")
-    rows = distinct(features) if settings.duplicates == "drop" else np.arange(len(labels))
+    rows = np.arange(len(labels))
+    if settings.duplicates == "drop":
+        rows = distinct(keys_of(block for _, block in features.stream("features")))
     if dropped := len(labels) - len(rows):
         say(f"{features.path}: {dropped} of {len(labels)} images are exact duplicates, dropped")
     wanted = len(rows) if settings.size == "all" else int(settings.size)
@@ -61,15 +62,6 @@ def choose(features: store.Store, params: Params) -> NDArray[np.int64]:
         balanced(labels[rows], settings.seed) if settings.sampling == "balanced" else shuffled(len(rows), settings.seed)
     )
     return rows[order[:wanted]]
-
-
-def distinct(features: store.Store) -> NDArray[np.int64]:
-    """Rows in order, but for those whose features equal an earlier row's to the last bit."""
-    first: dict[bytes, int] = {}
-    for part, block in features.stream("features"):
-        for row, values in enumerate(block, part.start):
-            first.setdefault(hashlib.blake2b(values.tobytes(), digest_size=16).digest(), row)
-    return np.fromiter(first.values(), np.int64, len(first))
 
 
 def _report_classes(classes: list[str], counts: NDArray[np.int64]) -> None:
