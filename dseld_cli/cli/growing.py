@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dseld_cli.cli.command import Given, command
 from dseld_cli.errors import UserError
-
-if TYPE_CHECKING:
-    from dseld_cli.config.schema import Params
 
 PANEL = "Growing a dictionary"
 commands = typer.Typer()
@@ -49,8 +46,6 @@ def add_exemplars(
     from dseld_cli.stages import add_exemplars as stage
 
     stage.run(params, source, dry_run)
-    if source and not dry_run:
-        _follow(params)
 
 
 @command(commands, PANEL, ("run.memory",))
@@ -73,8 +68,8 @@ def remove_exemplars(
     Adds images to the list of removals in params.yaml, takes additions off that
     of additions, and brings data/dictionary.zarr and, if there is one,
     data/gramian.zarr up to date. A removed image leaves a tombstone, an atom of
-    zeros that never fires; nothing else changes place, unless --compact closes
-    these gaps.
+    zeros that never fires; nothing else changes place, unless --compact drops
+    them.
 
     [dim]Example:[/dim]  dseld remove-exemplars train/cat/0042.png --index 17
     [dim]Example:[/dim]  dseld remove-exemplars data/additions/june.zarr
@@ -84,14 +79,4 @@ def remove_exemplars(
     params = given.load()
     from dseld_cli.stages import remove_exemplars as stage
 
-    stage.run(names or (), index or (), compact)
-    _follow(params)
-
-
-def _follow(params: Params) -> None:
-    """Let the Gramian, if there is one, follow a dictionary that was changed by hand; in dvc.yaml it is a stage."""
-    from dseld_cli import paths, store
-    from dseld_cli.stages import gramian
-
-    if store.present(paths.GRAMIAN):
-        gramian.run(params)
+    stage.run(params, names or (), index or (), compact)

@@ -132,12 +132,9 @@ def build_dict(
     [dim]Example:[/dim]  dseld build-dict --size 1000 --sampling balanced
     """
     params = given.load()
-    from dseld_cli.stages import add_exemplars
     from dseld_cli.stages import build_dict as stage
 
-    stage.run(params)
-    if not base_only:
-        add_exemplars.run(params)
+    stage.run(params, base_only)
 
 
 @command(commands, PANEL, ("run.memory", "run.device"))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,35 @@ def edit(changes: Mapping[str, object], path: Path = PATH) -> None:
         UserError: if a key is not there, or laid out so that it cannot be changed alone.
 
     """
-    before = text = read_text(path)
+    with edited(changes, path):
+        pass
+
+
+@contextmanager
+def edited(changes: Mapping[str, object], path: Path = PATH) -> Iterator[None]:
+    """Do the same last, once all within has been done, and not at all if that fails; what `edit` refuses, at once.
+
+    What others change in the file meanwhile stays.
+    """
+    before = read_text(path)
+    text = _all_changed(before, changes, path)
+    with together() as aside:
+        if text != before:
+            _write(aside(path), text, path)
+        yield
+        if (now := read_text(path)) != before:
+            _write(aside(path), _all_changed(now, changes, path), path)
+
+
+def _all_changed(text: str, changes: Mapping[str, object], path: Path) -> str:
     for key, value in changes.items():
         text = _changed(text, key, value, path)
-    if text != before:
-        _replace(path, text)
+    return text
+
+
+def _write(draft: Path, text: str, path: Path) -> None:
+    draft.write_bytes(text.encode())
+    shutil.copymode(path, draft)
 
 
 def _changed(text: str, key: str, value: object, path: Path) -> str:
@@ -144,10 +169,3 @@ def _written(value: object, path: Path) -> str:
     except (UnicodeEncodeError, YAMLError):
         raise UserError(f"{path} cannot hold {quoted(value)}: rename it") from None
     return found.getvalue().strip()[1:-1]
-
-
-def _replace(path: Path, text: str) -> None:
-    with together() as aside:
-        draft = aside(path)
-        draft.write_bytes(text.encode())
-        shutil.copymode(path, draft)

@@ -4,39 +4,84 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from dseld_cli import paths, store
 from dseld_cli.backbones.base import restored
-from dseld_cli.backbones.extraction import Work, digest, extract
-from dseld_cli.config.schema import Params
-from dseld_cli.errors import UserError
+from dseld_cli.backbones.extraction import Work, extract
+from dseld_cli.images.contents import digest
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
 
 FOLDER = "folder:"
+LONGEST_NAME = 160
+"""Characters of a folder's path that the name of its store has at most: file systems allow 255, endings included."""
 
 
-def addition(name: str, params: Params, base: store.Store) -> store.Store:
-    """Features of an addition as params.yaml lists it: of a folder, extracted as the base's were, if need be.
+class Extracting(Protocol):
+    """How features of folders are extracted, as the section `extract` of params.yaml has it."""
 
-    Raises:
-        UserError: if there is no such store or folder.
+    @property
+    def weights(self) -> str:
+        """Where the network's weights come from: "default" or a file."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per forward pass."""
+
+    @property
+    def workers(self) -> int | str:
+        """Processes that decode, or "auto"."""
+
+    @property
+    def broken(self) -> str:
+        """What a broken image does: "fail" or "skip"."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Opens additions by the names that params.yaml lists.
+
+    Attributes:
+        how: how features of folders are extracted.
+        device: where the network runs: cpu or cuda.
+        extractor: identity of what made the base's features; those of folders are made alike.
 
     """
-    if not name.startswith(FOLDER):
-        return store.open_store(Path(name), "features")
-    path = extracted(name)
-    kept = store.previous(path, "features")
-    if kept and kept.provenance["extractor"] == base.provenance["extractor"] and _same_images(kept, name, params):
-        return kept
-    images, identity = pictures(name, params), base.provenance["extractor"]
-    extractor = restored(identity, params.extract.weights, params.run.device)
-    settings = params.extract
-    work = Work(params.run.device, settings.batch_size, settings.workers, settings.broken == "skip")
-    facts = {"dataset": name, "split": "train", "limit_per_class": "all", "seed": settings.seed, "val_share": 0}
-    extract(images, extractor, path, facts, work).report()
-    return store.open_store(path, "features")
+
+    how: Extracting
+    device: str
+    extractor: Mapping[str, Any]
+
+    def features(self, name: str) -> store.Store:
+        """Features of an addition; of a folder whose content changed, extracted anew.
+
+        Raises:
+            UserError: if there is no such store or folder, or its images cannot be extracted.
+
+        """
+        if not name.startswith(FOLDER):
+            return store.open_store(Path(name), "features")
+        path = extracted(name)
+        kept = store.previous(path, "features")
+        if kept and kept.provenance["extractor"] == self.extractor and not _folder(name).is_dir():
+            return kept  # as in a clone that has the features alone
+        found = pictures(name)
+        contents = digest(found, path.with_suffix(".seen.json"))
+        known = kept.provenance.get("contents_sha256") if kept else None
+        if kept and kept.provenance["extractor"] == self.extractor and known == contents:
+            return kept
+        self._extract(name, found, path, contents)
+        return store.open_store(path, "features")
+
+    def _extract(self, name: str, found: Images, path: Path, contents: str) -> None:
+        facts = {"dataset": name, "split": "train", "limit_per_class": "all", "seed": 0, "val_share": 0}
+        work = Work(self.device, self.how.batch_size, self.how.workers, self.how.broken == "skip")
+        extractor = restored(self.extractor, self.how.weights, self.device)
+        extract(found, extractor, path, {**facts, "contents_sha256": contents}, work).report()
 
 
 def listed(source: str) -> str:
@@ -45,25 +90,33 @@ def listed(source: str) -> str:
     return folder + str(Path(source.removeprefix(folder)))
 
 
-def pictures(name: str, params: Params) -> Images:
-    """Images of a folder.
+def pictures(name: str) -> Images:
+    """Images of a folder, PATH/train/<class>/*.
 
     Raises:
-        UserError: if there is no such folder.
+        UserError: if there is no such folder, or it is not laid out so.
 
     """
-    return images(name, Path(params.data.root), "train")
+    return images(name, Path(), "train")
+
+
+def classes_of(name: str) -> list[str]:
+    """Classes of an addition as they are now, nothing extracted.
+
+    Raises:
+        UserError: if there is no such store or folder.
+
+    """
+    if name.startswith(FOLDER):
+        return list(pictures(name).classes)
+    return list(store.open_store(Path(name), "features").provenance["classes"])
 
 
 def extracted(name: str) -> Path:
-    """Where features of a folder are kept."""
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name.removeprefix(FOLDER)).strip("-.")
-    return paths.ADDED / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.zarr"
+    """Where features of a folder are kept: of a long path, only its end is in the name, and the digest of it all."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name.removeprefix(FOLDER))[-LONGEST_NAME:].strip("-.")
+    return paths.ADDED / f"{readable}-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}.zarr"
 
 
-def _same_images(kept: store.Store, name: str, params: Params) -> bool:
-    """Whether a folder still has the images that were extracted, by name and size; true if it is there no more."""
-    try:
-        return bool(kept.provenance["images_sha256"] == digest(pictures(name, params)))
-    except UserError:
-        return True
+def _folder(name: str) -> Path:
+    return Path(name.removeprefix(FOLDER)).expanduser()

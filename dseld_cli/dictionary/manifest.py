@@ -1,29 +1,48 @@
-"""What the dictionary in force consists of: the base, then each addition, less what was removed.
+"""What the current dictionary consists of: the base, then each addition, less what was removed.
 
 Every block of atoms is a function of this composition. So the stage that writes them takes over those blocks of the
 older dictionary in which nothing differs, and a dictionary that grew equals one made at once, to the last bit.
 
-A removed exemplar leaves a gap: an atom of zeros, which no input drives and nothing inhibits, so that it never fires;
-no other atom changes place. `compact` closes the gaps.
+A removed exemplar leaves a tombstone: an atom of zeros, which no input drives and nothing inhibits, so that it never
+fires; no other atom changes place. Compaction drops the tombstones, and all atoms behind them move up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import store
-from dseld_cli.dictionary.checks import normalize, relabel
+from dseld_cli.dictionary.checks import merged, normalize, relabel, require_same_extractor
+from dseld_cli.errors import UserError
 
+BASE = "base"
+"""Name of the first segment."""
 REMOVED = "(removed)"
-"""What the dictionary's `source` says in a gap."""
+"""What the dictionary's `source` says of a tombstone."""
 
 Rows = NDArray[np.int64]
+
+
+class Listed(Protocol):
+    """What a dictionary is to consist of beside its base, as params.yaml lists it."""
+
+    @property
+    def additions(self) -> Sequence[str]:
+        """Feature stores and folders of images, in order."""
+
+    @property
+    def removals(self) -> Sequence[str]:
+        """Images that are not to be used, as the dictionary's `source` names them."""
+
+    @property
+    def compact(self) -> bool:
+        """Whether removed images leave no tombstone."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +50,8 @@ class Segment:
     """The base, or one addition: n images whose unit-norm features are atoms.
 
     Attributes:
-        name: "base", or the addition as params.yaml lists it.
-        origin: base dictionary, or the addition's features.
+        name: BASE, or the addition as params.yaml lists it; "" for a split, whose images are named as they are.
+        origin: base dictionary, or features.
 
     """
 
@@ -47,17 +66,21 @@ class Segment:
         """Class names that this segment's labels index."""
         return list(self.origin.provenance["classes"])
 
+    def labels(self, classes: Sequence[str]) -> Rows:
+        """Class of each image, (n,), as an index into `classes`."""
+        return relabel(self.origin.read("labels"), self.classes, classes)
+
     @cached_property
     def source(self) -> store.Array:
         """Where each image came from (n,), an addition's with its name in front."""
         names = self.origin.read("source")
-        if self.name == "base":
+        if self.name in (BASE, ""):
             return names
         return np.array([f"{self.name}:{name}" for name in names], dtype=np.dtypes.StringDType())
 
     def atoms(self, rows: Rows) -> NDArray[np.float32]:
         """Unit-norm atoms of any images (len(rows), N)."""
-        if self.name == "base":
+        if self.origin.kind == "base":
             return self.origin.take("atoms", rows)
         return normalize(self.origin.take("features", rows), self.source[rows])
 
@@ -66,13 +89,23 @@ class Segment:
         return {"name": self.name, "fingerprint": self.origin.fingerprint, "images": len(self)}
 
 
+def parts_of(segments: Sequence[Segment], rows: Rows) -> Iterator[tuple[Segment, NDArray[np.bool_], Rows]]:
+    """Of rows counted over all segments: each segment that has some, which those are, and its own count of them."""
+    start = 0
+    for segment in segments:
+        here = (start <= rows) & (rows < start + len(segment))
+        if here.any():
+            yield segment, here, rows[here] - start
+        start += len(segment)
+
+
 @dataclass(frozen=True)
 class Composition:
     """All segments in order, and which of their images are not to be used.
 
     Attributes:
         removals: image names, as the dictionary's `source` gives them.
-        compact: whether removed images leave no gap.
+        compact: whether removed images leave no tombstone.
 
     """
 
@@ -100,13 +133,19 @@ class Composition:
 
     @cached_property
     def classes(self) -> list[str]:
-        """Class names: the base's keep their places, new ones follow in order of appearance."""
-        return list(dict.fromkeys(name for segment in self.segments for name in segment.classes))
+        """Class names that the dictionary's labels index."""
+        return merged(segment.classes for segment in self.segments)
 
     @cached_property
     def labels(self) -> Rows:
         """Class of each image over all segments."""
-        return np.concatenate([relabel(s.origin.read("labels"), s.classes, self.classes) for s in self.segments])
+        return np.concatenate([segment.labels(self.classes) for segment in self.segments])
+
+    @property
+    def counts(self) -> Rows:
+        """Exemplars of each class that are left, (n_classes,)."""
+        layout = self.layout
+        return np.bincount(self.labels[layout.images[~layout.tombstones]], minlength=len(self.classes))
 
     def described(self) -> dict[str, Any]:
         """Provenance of a dictionary of this composition."""
@@ -118,24 +157,43 @@ class Composition:
             "extractor": self.segments[0].origin.provenance["extractor"],
         }
 
+    def is_of(self, dictionary: store.Store) -> bool:
+        """Whether a dictionary consists of just this."""
+        return all(dictionary.provenance[key] == fact for key, fact in self.described().items())
+
     def block(self, name: str, part: slice) -> store.Array:
         """Make a block of one of the dictionary's arrays."""
-        images, gap = self.layout.images[part], self.layout.gap[part]
+        images, gone = self.layout.images[part], self.layout.tombstones[part]
         if name == "labels":
             return self.labels[images]
         if name == "source":
-            return np.where(gap, np.array(REMOVED, dtype=np.dtypes.StringDType()), self.source[images])
-        return self._atoms(images, gap)
+            return np.where(gone, np.array(REMOVED, dtype=np.dtypes.StringDType()), self.source[images])
+        return self._atoms(np.where(gone, -1, images))
 
-    def _atoms(self, images: Rows, gap: NDArray[np.bool_]) -> NDArray[np.float32]:
-        base = self.segments[0].origin
-        atoms, start = np.zeros((len(images), base.shape("atoms")[1]), np.float32), 0
-        for segment in self.segments:
-            here = (start <= images) & (images < start + len(segment)) & ~gap
-            if here.any():
-                atoms[here] = segment.atoms(images[here] - start)
-            start += len(segment)
+    def _atoms(self, images: Rows) -> NDArray[np.float32]:
+        """Atoms of images (m,), (m, N); of -1, zeros."""
+        atoms = np.zeros((len(images), self.segments[0].origin.shape("atoms")[1]), np.float32)
+        for segment, here, rows in parts_of(self.segments, images):
+            atoms[here] = segment.atoms(rows)
         return atoms
+
+
+def compose(base: store.Store, listed: Listed, features: Callable[[str], store.Store]) -> Composition:
+    """Put together the dictionary that is listed; `features` opens those of an addition.
+
+    Raises:
+        UserError: if an addition is not there, is listed twice, or does not go with the base.
+
+    """
+    segments = [Segment(BASE, base)]
+    for name in listed.additions:
+        found = features(name)
+        require_same_extractor(found, base)
+        twin = next((s.name for s in segments if s.origin.fingerprint == found.fingerprint), None)
+        if twin:
+            raise UserError(f"additions: {name} was added already, as {twin}: list it once")
+        segments.append(Segment(name, found))
+    return Composition(segments, listed.removals, listed.compact)
 
 
 @dataclass(frozen=True)
@@ -145,7 +203,7 @@ class Layout:
     Attributes:
         total: images of all segments.
         removed: which of them are not to be used, in order.
-        compact: whether they leave no gap.
+        compact: whether they leave no tombstone.
 
     """
 
@@ -160,8 +218,8 @@ class Layout:
         return np.delete(everything, self.removed) if self.compact else everything
 
     @cached_property
-    def gap(self) -> NDArray[np.bool_]:
-        """Whether a place is a gap (M,)."""
+    def tombstones(self) -> NDArray[np.bool_]:
+        """Whether a place is a tombstone's (M,)."""
         return np.isin(self.images, self.removed)
 
     @classmethod
@@ -175,25 +233,25 @@ class Layout:
 def unchanged_blocks(old: store.Store, wanted: Composition) -> list[int]:
     """Blocks of rows in which a dictionary of the wanted composition is what the old one is."""
     now, then = wanted.layout, Layout.of(old)
-    common = _common(old.provenance["segments"], [segment.described() for segment in wanted.segments])
+    common = in_common(old, wanted)
 
     def same(part: slice) -> bool:
         was = slice(part.start, part.start + store.ROWS)  # not cut off where the new dictionary ends
         images = now.images[part]
         return bool(
             np.array_equal(images, then.images[was])
-            and np.array_equal(now.gap[part], then.gap[was])
+            and np.array_equal(now.tombstones[part], then.tombstones[was])
             and images.max() < common
         )
 
     return [i for i, part in enumerate(store.blocks(len(now.images))) if same(part)]
 
 
-def _common(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> int:
-    """Count the images of the segments with which both begin."""
+def in_common(dictionary: store.Store, wanted: Composition) -> int:
+    """Count the images of the segments with which both a dictionary and a composition begin."""
     images = 0
-    for old, new in zip(then, now, strict=False):
-        if old != new:
+    for old, new in zip(dictionary.provenance["segments"], wanted.segments, strict=False):
+        if old != new.described():
             break
-        images += old["images"]
+        images += len(new)
     return images

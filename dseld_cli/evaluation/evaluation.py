@@ -98,7 +98,7 @@ class Evaluation:
         return {
             "split": self.split,
             "images": len(self.truth),
-            "exemplars": int(np.count_nonzero(~Layout.of(self.dictionary).gap)),
+            "exemplars": int(np.count_nonzero(~Layout.of(self.dictionary).tombstones)),
             "features": self.dictionary.shape("atoms")[1],
             "classes": len(self.classes),
             **{key: self.codes.provenance[key] for key in ("lambda", "tau", "steps")},

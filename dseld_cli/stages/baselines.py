@@ -32,7 +32,7 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
     require_same_extractor(features, dictionary)
     _require_room(params, dictionary, features)
     atoms, labels, classes = dictionary.read("atoms"), dictionary.read("labels"), dictionary.provenance["classes"]
-    if not (there := atoms.any(axis=1)).all():  # a removed exemplar leaves a gap of zeros
+    if not (there := atoms.any(axis=1)).all():  # a removed exemplar leaves a tombstone of zeros
         atoms, labels = atoms[there], labels[there]
     if len(np.unique(labels)) < 2:
         raise UserError(f"{dictionary.path} has exemplars of one class only: there is nothing to tell apart")

@@ -1,77 +1,85 @@
-"""`dseld remove-exemplars`: take images, or a whole addition, out of the dictionary in force."""
+"""`dseld remove-exemplars`: take images, or a whole addition, out of the current dictionary."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from dseld_cli import paths, store
-from dseld_cli.config.edit import edit
+from dseld_cli.config.edit import edited
 from dseld_cli.config.load import load
-from dseld_cli.dictionary.additions import listed
-from dseld_cli.dictionary.manifest import REMOVED, Composition
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.additions import Sources, listed
+from dseld_cli.dictionary.gramian_growth import Settings
+from dseld_cli.dictionary.growth import grow_both
+from dseld_cli.dictionary.manifest import Composition, compose, in_common
 from dseld_cli.errors import UserError
-from dseld_cli.runtime.console import say, warn
-from dseld_cli.stages.add_exemplars import compose, update
+from dseld_cli.runtime.console import say, track, warn
 
 
-def run(names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = False) -> None:
-    """Put images on params.yaml's list of removals, take additions off its list, and write the dictionary.
+def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = False) -> None:
+    """Write the dictionary without some images; then put them on params.yaml's list, and take additions off its list.
 
     Args:
+        params: budget and device; what the dictionary consists of is read anew.
         names: images as the dictionary's source names them, or additions as params.yaml lists them.
-        places: places of images in the dictionary in force, from 0.
-        compact: close the gaps that removed images leave, and all later ones.
+        places: places of images in the current dictionary, from 0.
+        compact: drop the tombstones that removed images leave; all later atoms move up.
 
     Raises:
-        UserError: if a name or a place is not in the dictionary in force.
+        UserError: if a name or a place is not in the current dictionary.
 
     """
-    base = store.open_store(paths.BASE, "base")
     with store.locked(paths.DICTIONARY):
-        params, dictionary = load(), store.open_store(paths.DICTIONARY, "dictionary")
-        known = [str(name) for name in dictionary.read("source")]
-        if places and (compact or params.compact):
-            raise UserError("--index: places change when gaps are closed; name the images instead")
-        additions = [listed(name) for name in names if listed(name) in params.additions]
-        images = [name for name in names if listed(name) not in additions]
-        images += [_at(known, place) for place in places]
-        new = [name for name in dict.fromkeys(images) if name not in (REMOVED, *params.removals)]
-        _require_known(new, known)
-        changes = {
-            "additions": [name for name in params.additions if name not in additions],
-            "removals": [*params.removals, *new],
-            "compact": compact or params.compact,
-        }
-        wanted = compose(params.model_copy(update=changes), base)
+        params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
+        gone = {listed(name) for name in names} & set(params.additions)
+        stay = [name for name in params.additions if name not in gone]
+        left = _composed(params.model_copy(update={"additions": stay, "compact": compact or params.compact}))
+        images = [name for name in names if listed(name) not in gone] + [_at(left, place) for place in places]
+        _require_known(images, left)
+        wanted = replace(left, removals=list(dict.fromkeys([*params.removals, *images])))
         _require_exemplars(wanted)
-        edit(changes)
-        update(wanted)
+        settings = Settings(params.gramian.dtype, params.run.memory, params.run.device)
+        with edited({"additions": stay, "removals": wanted.removals, "compact": wanted.compact}):
+            for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
+                say(str(done))
+    say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
     say("the cache and the remote still have what was removed: README.md, Growing a dictionary, says how to erase it")
 
 
-def _at(known: list[str], place: int) -> str:
-    """Name of the image at a place; REMOVED if it was removed already."""
-    if not 0 <= place < len(known):
-        raise UserError(f"--index {place}: the dictionary has places 0 to {len(known) - 1}")
-    return known[place]
+def _composed(params: Params) -> Composition:
+    base = store.open_store(paths.BASE, "base")
+    return compose(base, params, Sources(params.extract, params.run.device, base.provenance["extractor"]).features)
 
 
-def _require_known(images: Sequence[str], known: list[str]) -> None:
-    have = set(known)
+def _at(left: Composition, place: int) -> str:
+    """Name of the image at a place of the current dictionary, even if a killed run has taken it out already."""
+    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    if left.compact or dictionary.provenance["compact"]:
+        raise UserError("--index: places change in a compaction; name the images instead")
+    m = dictionary.shape("atoms")[0]
+    if not 0 <= place < m:
+        raise UserError(f"--index {place}: the dictionary has places 0 to {m - 1}")
+    if place >= in_common(dictionary, left):
+        raise UserError(f"--index {place}: params.yaml does not list what {dictionary.path} has there; name the image")
+    return str(left.source[place])
+
+
+def _require_known(images: Sequence[str], known: Composition) -> None:
+    have = set(known.source)
     if missing := [name for name in images if name not in have]:
         raise UserError(
             f"{missing[0]} is neither an image in {paths.DICTIONARY} nor an addition: images are named as in its "
-            f"source, such as {next(name for name in known if name != REMOVED)}"
+            f"source, such as {known.source[0]}"
         )
 
 
 def _require_exemplars(wanted: Composition) -> None:
     """Refuse a dictionary without any exemplar, and warn of classes without one."""
-    layout = wanted.layout
-    left = np.bincount(wanted.labels[layout.images[~layout.gap]], minlength=len(wanted.classes))
-    if not left.any():
+    counts = wanted.counts
+    if not counts.any():
         raise UserError("that would leave no exemplar at all: nothing removed")
-    for c in np.flatnonzero(left == 0):
+    for c in np.flatnonzero(counts == 0):
         warn(f"class {wanted.classes[c]} has no exemplar left")

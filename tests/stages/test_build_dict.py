@@ -39,7 +39,7 @@ def test_balanced_draws_go_round_the_classes(features: np.ndarray, run: Run) -> 
     said = run("build-dict --size 24 --sampling balanced").stdout
     labels = base().read("labels")
     assert np.bincount(labels).tolist() == [10, 4, 10]
-    assert "atoms by class: ant 10, bee 4, cat 10" in said
+    assert "atoms per class: ant 10, bee 4, cat 10" in said
     for end in range(1, 13):
         assert np.ptp(np.bincount(labels[:end], minlength=3)) <= 1
     rows = [int(name.partition("/")[2]) for name in base().read("source")]

@@ -13,9 +13,9 @@ from PIL import Image
 
 from dseld_cli import paths, store
 from dseld_cli.config import load as params
+from dseld_cli.dictionary import gramian_growth as gramian
 from dseld_cli.dictionary.gramian import rectangle
 from dseld_cli.dictionary.manifest import REMOVED, Composition
-from dseld_cli.stages import gramian
 from tests.conftest import Run, image_folder, set_params
 from tests.reference import lca_float64
 
@@ -211,7 +211,7 @@ def test_removal_is_undone_by_taking_it_off_the_list(grown: Path, run: Run) -> N
     }
 
 
-def test_compaction_closes_gaps_and_keeps_what_is_before_them(grown: Path, run: Run) -> None:
+def test_compaction_drops_tombstones_and_keeps_what_is_before_them(grown: Path, run: Run) -> None:
     whole, before = atoms(), stamps()
     place = [str(name) for name in store.open_store(paths.DICTIONARY, "dictionary").read("source")].index(
         "train/0-7.png"
@@ -255,7 +255,7 @@ def test_an_exemplar_of_an_addition_is_removed(grown: Path, run: Run) -> None:
         ("remove-exemplars train/nobody.png", "train/nobody.png is neither an image in data/dictionary.zarr nor"),
         ("remove-exemplars --index 75", "places 0 to 74"),
         ("remove-exemplars --index -1", "places 0 to 74"),
-        ("remove-exemplars --index 3 --compact", "places change when gaps are closed"),
+        ("remove-exemplars --index 3 --compact", "places change in a compaction"),
         ("add-exemplars --dry-run", "--dry-run takes a SOURCE"),
         ("add-exemplars folder:nowhere", "no folder nowhere/train"),
     ],

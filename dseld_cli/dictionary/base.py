@@ -1,0 +1,77 @@
+"""The base dictionary: which images are drawn as atoms, in which order, and their unit-norm features on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli import store
+from dseld_cli.dictionary.checks import normalize
+from dseld_cli.dictionary.duplicates import distinct, keys_of
+from dseld_cli.errors import UserError
+from dseld_cli.images.sampling import balanced, shuffled
+
+
+class Draw(Protocol):
+    """How atoms are drawn, as the section `build_dict` of params.yaml has it."""
+
+    @property
+    def sampling(self) -> str:
+        """At "random", or "balanced" over the classes."""
+
+    @property
+    def size(self) -> int | Literal["all"]:
+        """How many atoms."""
+
+    @property
+    def seed(self) -> int:
+        """Seeds the draw."""
+
+
+def candidates(features: store.Store, duplicates: str) -> NDArray[np.int64]:
+    """Rows among which atoms are drawn: all ("keep"), or all but exact copies of earlier ones ("drop")."""
+    if duplicates == "keep":
+        return np.arange(features.shape("labels")[0])
+    return distinct(keys_of(block for _, block in features.stream("features")))
+
+
+def choose(labels: NDArray[np.int64], n_classes: int, rows: NDArray[np.int64], draw: Draw) -> NDArray[np.int64]:
+    """Draw rows, (M,), of images with labels (n,), shuffled: any prefix is itself such a draw.
+
+    Raises:
+        UserError: if there are fewer images than atoms asked for, or fewer atoms than classes.
+
+    """
+    wanted = len(rows) if draw.size == "all" else draw.size
+    if wanted > len(rows):
+        raise UserError(f"build_dict.size: {wanted} atoms asked for, but there are {len(rows)} images")
+    if wanted < n_classes:
+        raise UserError(f"build_dict.size: {wanted} atoms cannot cover {n_classes} classes; ask for more")
+    order = balanced(labels[rows], draw.seed) if draw.sampling == "balanced" else shuffled(len(rows), draw.seed)
+    return rows[order[:wanted]]
+
+
+def build(
+    path: Path, features: store.Store, chosen: NDArray[np.int64], drawn: dict[str, object], memory: int
+) -> NDArray[np.int64]:
+    """Commit the base of the images `chosen` (M,); `drawn` says how, for its provenance. Atoms of each class.
+
+    Raises:
+        UserError: if features of an image cannot be an atom, or another process builds the base.
+
+    """
+    n_features, classes = features.shape("features")[1], features.provenance["classes"]
+    facts = {"classes": classes, "extractor": features.provenance["extractor"], **drawn}
+    specs = {"atoms": store.Spec.rows("float32", len(chosen), n_features)}
+    source, labels = features.read("source")[chosen], features.read("labels")[chosen]
+    panel = max(store.ROWS, memory // 4 // (4 * n_features) // store.ROWS * store.ROWS)
+    with store.Draft(path, "base", store.provenance({"features": features}, **facts), specs) as draft:
+        for part in store.blocks(len(chosen), panel):
+            draft["atoms"][part] = normalize(features.take("features", chosen[part]), source[part])
+        draft.put("labels", labels)
+        draft.put("source", source)
+        draft.commit()
+    return np.bincount(labels, minlength=len(classes))

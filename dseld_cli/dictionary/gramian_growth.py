@@ -1,0 +1,230 @@
+"""Inner products of all atoms on disk, tile by tile, on and below the diagonal (paper, Eq. 5), and how they grow.
+
+A tile is a function of two blocks of atoms. So a tile of an older Gramian whose two blocks are still the same stays as
+it is, whatever happened to the dictionary: growth, removal, another base. Of the last, ragged block, which growth
+extends, the products that are there already are copied and only those with the new atoms computed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dseld_cli import chunks, store
+from dseld_cli.dictionary.checks import require_unit_norm
+from dseld_cli.dictionary.gramian import is_of
+from dseld_cli.errors import UserError
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.engine import in_order, workers
+from dseld_cli.runtime.progress import Track, quiet
+
+TILE_COPIES = 4
+"""A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a Gramian is computed and kept.
+
+    Attributes:
+        dtype: of the stored tiles: float32 or float16.
+        memory: budget in bytes.
+        device: where products run: cpu or cuda.
+
+    """
+
+    dtype: str
+    memory: int
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class GramianGrowth:
+    """What bringing a Gramian up to date came to.
+
+    Attributes:
+        path: of its store.
+        atoms: rows and columns.
+        tiles: tiles that it has.
+        written: how many of them were made anew.
+        seconds: time that took; negative if there was nothing to do.
+
+    """
+
+    path: Path
+    atoms: int
+    tiles: int
+    written: int
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.seconds < 0:
+            return f"{self.path}: up to date, all {self.tiles} tiles intact"
+        return (
+            f"{self.path}: {self.atoms} x {self.atoms} in {self.tiles} tiles of {store.ROWS} x {store.ROWS} on and "
+            f"below the diagonal, {self.written} of them written in {self.seconds:.1f} s, the others as they were"
+        )
+
+
+def grow(path: Path, dictionary: store.Store, settings: Settings, track: Track = quiet) -> GramianGrowth:
+    """Bring the Gramian at `path` up to date with a dictionary, and replace tiles that are damaged.
+
+    Raises:
+        UserError: if the memory budget is too small, or another process does the same.
+
+    """
+    with store.locked(path):
+        m = dictionary.shape("atoms")[0]
+        n_blocks = -(-m // store.ROWS)
+        keys: list[store.Key] = [(i, j) for i in range(n_blocks) for j in range(i + 1)]
+        reuse = _reuse(path, dictionary, settings.dtype)
+        kept = [key for key in keys if reuse and reuse.whole(key)]
+        if reuse and is_of(reuse.old, dictionary):
+            kept = [key for key in track(kept, len(kept), "verifying tiles") if reuse.old.intact("gramian", key)]
+            if kept == keys:
+                store.tidy(path)
+                return GramianGrowth(path, m, len(keys), 0, -1)
+        began = time.monotonic()
+        written = _compute(path, dictionary, settings, reuse, keys, kept, track)
+        return GramianGrowth(path, m, len(keys), written, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """What an older Gramian offers to a newer one.
+
+    Attributes:
+        same: blocks of atoms that are what they were.
+        grown: the block that begins with all the atoms that it had, or -1.
+        known: how many atoms it had.
+
+    """
+
+    old: store.Store
+    same: frozenset[int]
+    grown: int
+    known: int
+
+    @classmethod
+    def of(cls, old: store.Store, dictionary: store.Store) -> Reuse:
+        """Compare the atoms of the dictionary with those of which the old Gramian is."""
+        now, then = dictionary.arrays["atoms"]["sha256"], old.provenance["atoms"]["sha256"]
+        same = frozenset(int(key.split("/")[0]) for key in now if now[key] == then.get(key))
+        m = old.provenance["atoms"]["shape"][0]
+        last, known = divmod(m, store.ROWS)
+        if known and m < dictionary.shape("atoms")[0]:
+            begins = dictionary.rows("atoms", slice(m - known, m))
+            if chunks.digest(begins) == then[f"{last}/0"]:
+                return cls(old, same, last, known)
+        return cls(old, same, -1, 0)
+
+    def whole(self, key: store.Key) -> bool:
+        """Whether a tile is what it was."""
+        return key[0] in self.same and key[1] in self.same
+
+    def corner(self, key: store.Key) -> Tensor | None:
+        """Upper left corner of a tile as the old Gramian has it; None if it has none, or a damaged one."""
+        i, j = key
+        if i != self.grown or not (j == i or j in self.same):
+            return None
+        rows, columns = (slice(k * store.ROWS, (k + 1) * store.ROWS) for k in key)
+        try:
+            return torch.from_numpy(self.old.rows("gramian", rows, columns)).float()
+        except UserError:
+            return None
+
+
+def _reuse(path: Path, dictionary: store.Store, dtype: str) -> Reuse | None:
+    """Look at what the Gramian that is there offers, if any."""
+    old = store.previous(path, "gramian")
+    if old is None or old.arrays["gramian"]["dtype"] != dtype or old.chunks("gramian") != (store.ROWS, store.ROWS):
+        return None
+    return Reuse.of(old, dictionary)
+
+
+def _compute(
+    path: Path,
+    dictionary: store.Store,
+    settings: Settings,
+    reuse: Reuse | None,
+    keys: list[store.Key],
+    kept: list[store.Key],
+    track: Track,
+) -> int:
+    """Write all tiles but those that are kept; how many those were."""
+    m, n_features = dictionary.shape("atoms")
+    held = panel_blocks(settings.memory, n_features)
+    specs = {"gramian": store.Spec((m, m), settings.dtype, (store.ROWS, store.ROWS))}
+    provenance = store.provenance({}, atoms=dictionary.arrays["atoms"])
+    old = reuse.old if reuse else None
+    with store.Draft(path, "gramian", provenance, specs, old, {"gramian": kept}) as draft:
+        missing = [key for key in keys if not draft.finished("gramian", key)]
+        done = _write(draft, reuse, _tasks(dictionary, missing, held, torch.device(settings.device)))
+        for _ in track(done, len(keys), "Gramian tiles", len(keys) - len(missing), unit="tiles"):
+            pass
+        draft.commit()
+    return len(missing)
+
+
+def panel_blocks(memory: int, n_features: int) -> int:
+    """How many blocks of atoms to hold at once: what the budget leaves beside one more block, and the tiles in work.
+
+    Raises:
+        UserError: if the budget does not hold two blocks and the tiles.
+
+    """
+    block = 4 * store.ROWS * n_features
+    tiles = workers() * TILE_COPIES * 4 * store.ROWS**2
+    spare = arrays_within(memory, needed=3 * block + tiles, what="two blocks of atoms and the tiles in work")
+    return max(1, (spare - tiles) // block - 2)
+
+
+Task = tuple[store.Key, Tensor, Tensor]
+"""A tile to make, and the blocks of atoms whose products it holds."""
+
+
+def _tasks(dictionary: store.Store, missing: list[store.Key], held: int, device: torch.device) -> Iterator[Task]:
+    """Missing tiles: panels of rows stay in memory while the blocks of columns stream past."""
+
+    def block(i: int) -> Tensor:
+        atoms = dictionary.rows("atoms", slice(i * store.ROWS, (i + 1) * store.ROWS))
+        require_unit_norm(atoms, dictionary)
+        return torch.from_numpy(atoms).to(device)
+
+    wanted, todo = sorted({i for i, _ in missing}), set(missing)
+    for part in store.blocks(len(wanted), held):
+        panel = {i: block(i) for i in wanted[part]}
+        for j in sorted({j for i, j in missing if i in panel}):
+            columns = panel[j] if j in panel else block(j)
+            for i in (i for i in panel if (i, j) in todo):
+                yield (i, j), panel[i], columns
+
+
+def product(rows: Tensor, columns: Tensor, known: Tensor | None = None) -> Tensor:
+    """Inner products (R, C) of atoms (R, N) and (C, N), but for an upper left corner (r, c) that is known."""
+    if known is None:
+        return rows @ columns.T
+    r, c = known.shape
+    tile = rows.new_empty((len(rows), len(columns)))
+    tile[:r, :c] = known
+    tile[r:] = rows[r:] @ columns.T
+    tile[:r, c:] = rows[:r] @ columns[c:].T
+    return tile
+
+
+def _write(draft: store.Draft, reuse: Reuse | None, tasks: Iterator[Task]) -> Iterator[None]:
+    """Make and write tiles, several at once; say when each is done."""
+    dtype = draft.specs["gramian"].dtype
+
+    def make(task: Task) -> None:
+        key, rows, columns = task
+        corner = reuse.corner(key) if reuse else None
+        tile = product(rows, columns, None if corner is None else corner.to(rows.device))
+        draft.write("gramian", key, tile.cpu().numpy().astype(dtype, copy=False))
+
+    return in_order(make, tasks)

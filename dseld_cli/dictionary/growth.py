@@ -1,0 +1,152 @@
+"""The current dictionary on disk, brought up to what it is to consist of: only what is new or damaged is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dseld_cli import store
+from dseld_cli.dictionary.duplicates import first_equal, keys_of
+from dseld_cli.dictionary.gramian_growth import GramianGrowth, Settings, panel_blocks
+from dseld_cli.dictionary.gramian_growth import grow as grow_gramian
+from dseld_cli.dictionary.manifest import Composition, Segment, unchanged_blocks
+from dseld_cli.runtime.progress import Track, quiet
+
+ARRAYS = ("atoms", "labels", "source")
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What bringing a dictionary up to date came to.
+
+    Attributes:
+        dictionary: as it is now.
+        composition: what it consists of.
+        blocks: blocks of rows that it has.
+        kept: how many of them stayed as they were; -1 if there was nothing to do.
+
+    """
+
+    dictionary: store.Store
+    composition: Composition
+    blocks: int
+    kept: int
+
+    def __str__(self) -> str:
+        base, *added = map(len, self.composition.segments)
+        removed, classes = len(self.composition.layout.removed), len(self.composition.classes)
+        holds = f"{base} base atoms, {sum(added)} added, {removed} removed, {classes} classes"
+        if self.kept < 0:
+            return f"{self.dictionary.path}: up to date, {holds}"
+        return f"{self.dictionary.path}: {holds}; {self.kept} of {self.blocks} blocks as they were"
+
+
+def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:
+    """Write what the dictionary at `path` lacks of the wanted one, and replace what is damaged; the rest stays.
+
+    Raises:
+        UserError: if features of an addition cannot be atoms, or another process changes the dictionary.
+
+    """
+    with store.locked(path):
+        old = store.previous(path, "dictionary")
+        n_blocks = -(-len(wanted.layout.images) // store.ROWS)
+        same = unchanged_blocks(old, wanted) if old else []
+        kept = [(name, _key(name, i)) for name in ARRAYS for i in same]
+        if old and wanted.is_of(old):
+            kept = [(name, key) for name, key in track(kept, len(kept), "verifying") if old.intact(name, key)]
+            if len(kept) == len(ARRAYS) * n_blocks:
+                store.tidy(path)
+                return Growth(old, wanted, n_blocks, -1)
+        _write(path, wanted, old, kept, track)
+        return Growth(store.open_store(path, "dictionary"), wanted, n_blocks, len(same))
+
+
+def grow_both(
+    path: Path, gramian: Path, wanted: Composition, settings: Settings, track: Track = quiet
+) -> Iterator[Growth | GramianGrowth]:
+    """Bring up to date a dictionary and, if there is one, its Gramian; yields what each came to.
+
+    Raises:
+        UserError: as `grow` and `gramian_growth.grow`; if the budget is too small, before anything is written.
+
+    """
+    follows = store.present(gramian)
+    if follows:
+        panel_blocks(settings.memory, wanted.segments[0].origin.shape("atoms")[1])
+    grown = grow(path, wanted, track)
+    yield grown
+    if follows:
+        yield grow_gramian(gramian, grown.dictionary, settings, track)
+
+
+def _key(name: str, block: int) -> store.Key:
+    return (block, 0) if name == "atoms" else (block,)
+
+
+def _write(
+    path: Path, wanted: Composition, old: store.Store | None, kept: Iterable[tuple[str, store.Key]], track: Track
+) -> None:
+    base = wanted.segments[0].origin
+    m, n_features = len(wanted.layout.images), base.shape("atoms")[1]
+    specs = {
+        "atoms": store.Spec.rows("float32", m, n_features),
+        "labels": store.Spec.rows("int64", m),
+        "source": store.Spec.rows("str", m),
+    }
+    provenance = store.provenance({"base": base}, **wanted.described())
+    taken = {name: [key for array, key in kept if array == name] for name in ARRAYS}
+    parts = list(enumerate(store.blocks(m)))
+    with store.Draft(path, "dictionary", provenance, specs, old, taken) as draft:
+        for i, part in track(parts, len(parts), "writing atoms"):
+            for name in ARRAYS:
+                if not draft.finished(name, _key(name, i)):
+                    draft.write(name, _key(name, i), wanted.block(name, part))
+        draft.commit()
+
+
+def duplicates(new: Segment, dictionary: store.Store | None, track: Track = quiet) -> list[tuple[str, str]]:
+    """Images of a segment whose atom equals an earlier one to the last bit, each with that one's name.
+
+    Raises:
+        UserError: if features of the segment cannot be atoms, or the dictionary is damaged.
+
+    """
+    names: list[str] = [*dictionary.read("source")] if dictionary else []
+    m, found = len(names), [np.empty(0, np.uint64)]
+    if dictionary:
+        blocks = track(dictionary.stream("atoms"), -(-m // store.ROWS), "looking for duplicates")
+        found.append(keys_of(block for _, block in blocks))
+    found.append(keys_of(new.atoms(np.arange(part.start, part.stop)) for part in store.blocks(len(new))))
+    names += list(new.source)
+    first = first_equal(np.concatenate(found))
+    return [(str(names[row]), str(names[twin])) for row, twin in enumerate(first[m:], m) if twin != row]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What growing from m atoms to more takes.
+
+    Attributes:
+        blocks: blocks of atoms that are written.
+        tiles: tiles of the Gramian that are written.
+        size: bytes of both.
+        operations: floating-point operations of the new inner products.
+
+    """
+
+    blocks: int
+    tiles: int
+    size: int
+    operations: float
+
+    @classmethod
+    def of(cls, m: int, grown: int, n_features: int, entry: int) -> Cost:
+        """Foresee it for a Gramian whose entries have so many bytes."""
+        reached = range(m // store.ROWS, -(-grown // store.ROWS))
+        tiles = sum(i + 1 for i in reached)
+        size = len(reached) * 4 * store.ROWS * n_features + tiles * entry * store.ROWS**2
+        return cls(len(reached), tiles, size, 2.0 * (grown - m) * grown * n_features)
