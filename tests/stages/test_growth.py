@@ -276,6 +276,82 @@ def test_dry_run_says_what_it_would_add_and_changes_nothing(grown: Path, run: Ru
     assert f"and {len(new)} tiles of the Gramian" in said
 
 
+@pytest.mark.parametrize("command", ["add-exemplars data/additions/three.zarr", "remove-exemplars --index 5"])
+def test_params_yaml_changes_last(grown: Path, run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, order = Path("params.yaml").read_text(), []
+    replace, replaced = store.disk.replace, Path.replace
+
+    def noted_store(new: Path, path: Path) -> None:
+        order.append(path.name)
+        assert Path("params.yaml").read_text() == before
+        replace(new, path)
+
+    def noted_file(self: Path, target: Path) -> Path:
+        order.append(target.name)
+        return replaced(self, target)
+
+    monkeypatch.setattr(store.disk, "replace", noted_store)
+    monkeypatch.setattr(Path, "replace", noted_file)
+    said = run(command).stdout
+    assert [name for name in order if name.endswith((".zarr", ".yaml"))] == [
+        "dictionary.zarr",
+        "gramian.zarr",
+        "params.yaml",
+    ]
+    assert "next: `dvc repro`" in said
+
+
+@pytest.mark.parametrize("command", ["add-exemplars data/additions/three.zarr", "remove-exemplars train/0-5.png"])
+def test_a_params_yaml_that_cannot_be_changed_is_refused_before_anything_changes(
+    grown: Path, run: Run, command: str
+) -> None:
+    path = Path("params.yaml")
+    path.write_text(
+        path.read_text().replace("additions: []", "additions: &a []").replace("compact:", "x: *a\ncompact:")
+    )
+    before = state()
+    run(command, ok=False)
+    assert state() == before
+
+
+def test_damage_that_stops_growth_leaves_params_yaml_alone(grown: Path, run: Run) -> None:
+    (Path("data/additions/three.zarr") / "features/c/0/0").write_bytes(b"")
+    before = state()
+    assert "data/additions/three.zarr is damaged" in run("add-exemplars data/additions/three.zarr", ok=False).stderr
+    assert state() == before
+
+
+def test_what_is_changed_by_hand_during_growth_stays(grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = Composition.block
+
+    def slow(self: Composition, name: str, part: slice) -> store.Array:
+        set_params(lca__lambda=0.7)
+        return block(self, name, part)
+
+    monkeypatch.setattr(Composition, "block", slow)
+    run("add-exemplars data/additions/three.zarr")
+    assert params.load().additions == ["data/additions/three.zarr"]
+    assert params.load().lca.lambda_ == 0.7
+
+
+def test_a_place_is_refused_where_params_yaml_lists_something_else(grown: Path, run: Run) -> None:
+    run("add-exemplars data/additions/three.zarr")
+    set_params(additions=["data/additions/forty.zarr"])
+    before = state()
+    assert "does not list what data/dictionary.zarr has there" in run("remove-exemplars --index 76", ok=False).stderr
+    assert state() == before
+    run("remove-exemplars --index 5")
+    assert np.flatnonzero(~atoms().any(axis=1)).tolist() == [5]
+
+
+def test_adding_twice_changes_nothing(grown: Path, run: Run) -> None:
+    run("add-exemplars data/additions/three.zarr")
+    before = state()
+    for line in ("add-exemplars data/additions/three.zarr", "add-exemplars ./data/additions/three.zarr/ --dry-run"):
+        assert "among the additions already" in run(line).stdout
+        assert state() == before
+
+
 def test_duplicates_are_reported(grown: Path, run: Run) -> None:
     opened = store.open_store(paths.features("train"), "features")
     rows = np.array([5, 5, 6])
@@ -310,18 +386,58 @@ def test_a_folder_of_images_joins_as_its_extracted_features_would(project: Path,
     assert store.open_store(paths.DICTIONARY, "dictionary").fingerprint == dictionary.fingerprint, "as in a new clone"
 
 
-def test_a_file_of_an_added_folder_that_changed_is_extracted_again(project: Path, run: Run) -> None:
+@pytest.fixture
+def june(project: Path, run: Run) -> Path:
+    """A base of 8 images, and a folder of two that joined it."""
     image_folder(Path("images"), {"ant": 4, "bee": 4})
-    image_folder(Path("june"), {"ant": 2}, seed=4)
+    image_folder(Path("june"), {"ant": 1}, seed=4)
+    Image.new("RGB", (6, 6), "teal").save("june/train/ant/a.bmp")
     set_params(data__dataset="folder:images")
     run("extract --split train")
     run("build-dict")
     run("add-exemplars folder:june")
-    before = store.open_store(paths.DICTIONARY, "dictionary").read("atoms")
-    Image.new("RGB", (6, 6), "teal").save("june/train/ant/0.png")
+    return project
+
+
+def test_an_added_file_of_the_same_size_and_other_content_is_extracted_again(june: Path, run: Run) -> None:
+    before, size = atoms(), Path("june/train/ant/a.bmp").stat().st_size
+    Image.new("RGB", (6, 6), "olive").save("june/train/ant/a.bmp")
+    assert Path("june/train/ant/a.bmp").stat().st_size == size
     run("add-exemplars")
-    after = store.open_store(paths.DICTIONARY, "dictionary").read("atoms")
-    np.testing.assert_array_equal(np.any(after != before, axis=1), [False] * 8 + [True, False])
+    np.testing.assert_array_equal(np.any(atoms() != before, axis=1), [False] * 9 + [True])
+
+
+def test_an_added_folder_that_was_checked_out_anew_is_not_extracted_again(june: Path, run: Run) -> None:
+    before = state()
+    shutil.copytree("june", "copy")
+    shutil.rmtree("june")
+    Path("copy").rename("june")
+    assert "up to date" in run("add-exemplars").stdout
+    assert state() == before
+    shutil.rmtree("june")
+    assert "up to date" in run("add-exemplars").stdout, "as where only the features were pulled"
+
+
+def test_a_folder_that_lies_deep_joins(june: Path, run: Run) -> None:
+    deep = "/".join(["a-folder-of-forty-characters-in-its-name"] * 7) + "/june"
+    shutil.copytree("june", deep)
+    Image.new("RGB", (6, 6), "olive").save(f"{deep}/train/ant/a.bmp")
+    other = deep.replace("a-", "b-", 1)
+    shutil.copytree(deep, other)
+    Image.new("RGB", (6, 6), "navy").save(f"{other}/train/ant/a.bmp")
+    for path in (deep, other):
+        run(f"add-exemplars folder:{path}")
+    assert len(atoms()) == 14
+    assert params.load().additions == ["folder:june", f"folder:{deep}", f"folder:{other}"]
+
+
+def test_an_addition_that_is_gone_can_be_removed(june: Path, run: Run) -> None:
+    shutil.rmtree("june")
+    shutil.rmtree(paths.ADDED)
+    assert "no folder june/train" in run("add-exemplars", ok=False).stderr
+    run("remove-exemplars folder:june")
+    assert len(atoms()) == 8
+    assert params.load().additions == []
 
 
 def test_a_removal_that_names_no_image_is_pointed_out(grown: Path, run: Run) -> None:
