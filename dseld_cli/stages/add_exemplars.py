@@ -24,23 +24,24 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
         UserError: if an addition is not there, is listed twice, or does not go with the base.
 
     """
+    base = store.open_store(paths.BASE, "base")
     with store.locked(paths.DICTIONARY):
         if source is None:
-            say(str(grow(paths.DICTIONARY, _composed(params), track)))
+            say(str(grow(paths.DICTIONARY, _composed(params, base), track)))
             return
         source, run = listed(source), params.run
         params = load().model_copy(update={"run": run})  # as it is now that nobody else changes it
         if known := source in params.additions:
             say(f"{source} is among the additions already: nothing to add")
         if not dry_run:
-            _add(params, source)
+            _add(params, base, source)
         elif not known:
-            _foresee(params, source)
+            _foresee(params, base, source)
 
 
-def _add(params: Params, source: str) -> None:
+def _add(params: Params, base: store.Store, source: str) -> None:
     additions = list(dict.fromkeys([*params.additions, source]))
-    wanted = _composed(params.model_copy(update={"additions": additions}))
+    wanted = _composed(params.model_copy(update={"additions": additions}), base)
     if source not in params.additions:
         _report_duplicates(wanted.segments[-1])
     settings = Settings(params.gramian.dtype, params.run.memory, params.run.device)
@@ -50,8 +51,7 @@ def _add(params: Params, source: str) -> None:
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
 
 
-def _composed(params: Params) -> Composition:
-    base = store.open_store(paths.BASE, "base")
+def _composed(params: Params, base: store.Store) -> Composition:
     wanted = compose(base, params, Sources(params.extract, params.run.device, base.provenance["extractor"]).features)
     for name in wanted.unmatched:
         warn(f"removals: {name} names no image of the base or an addition")
@@ -69,7 +69,7 @@ def _report_duplicates(new: Segment) -> None:
         )
 
 
-def _foresee(params: Params, source: str) -> None:
+def _foresee(params: Params, base: store.Store, source: str) -> None:
     """Say what adding a source would add, cost and need in disk."""
     dictionary = store.open_store(paths.DICTIONARY, "dictionary")
     if source.startswith(FOLDER):
@@ -77,7 +77,7 @@ def _foresee(params: Params, source: str) -> None:
         labels, classes = images.labels, list(images.classes)
         say(f"{source}: features are extracted when it is added; duplicates show only then")
     else:
-        new = _composed(params.model_copy(update={"additions": [*params.additions, source]})).segments[-1]
+        new = _composed(params.model_copy(update={"additions": [*params.additions, source]}), base).segments[-1]
         labels, classes = new.origin.read("labels"), new.classes
         twins = duplicates(new, dictionary, track)
         say(f"{source}: {len(twins)} duplicates" + (f", such as {twins[0][0]} of {twins[0][1]}" if twins else ""))

@@ -32,11 +32,14 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         UserError: if a name or a place is not in the current dictionary.
 
     """
+    base = store.open_store(paths.BASE, "base")
     with store.locked(paths.DICTIONARY):
         params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
         gone = {listed(name) for name in names} & set(params.additions)
         stay = [name for name in params.additions if name not in gone]
-        left = _composed(params.model_copy(update={"additions": stay, "compact": compact or params.compact}))
+        listing = params.model_copy(update={"additions": stay, "compact": compact or params.compact})
+        sources = Sources(params.extract, params.run.device, base.provenance["extractor"])
+        left = compose(base, listing, sources.features)
         images = [name for name in names if listed(name) not in gone] + [_at(left, place) for place in places]
         _require_known(images, left)
         wanted = replace(left, removals=list(dict.fromkeys([*params.removals, *images])))
@@ -47,11 +50,6 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
                 say(str(done))
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
     say("the cache and the remote still have what was removed: README.md, Growing a dictionary, says how to erase it")
-
-
-def _composed(params: Params) -> Composition:
-    base = store.open_store(paths.BASE, "base")
-    return compose(base, params, Sources(params.extract, params.run.device, base.provenance["extractor"]).features)
 
 
 def _at(left: Composition, place: int) -> str:

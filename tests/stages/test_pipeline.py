@@ -309,7 +309,7 @@ def test_features_of_another_size_are_refused(coded: Path, run: Run) -> None:
     image_folder(Path("larger"), CLASSES, size=7)
     image_folder(Path("larger"), CLASSES, "test", size=7)
     run("extract --dataset folder:larger --split test")
-    assert "147 features an image" in run("encode", ok=False).stderr
+    assert "147 features per image" in run("encode", ok=False).stderr
 
 
 def test_atoms_that_are_not_unit_norm_are_refused(coded: Path, run: Run) -> None:
