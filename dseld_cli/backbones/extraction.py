@@ -157,12 +157,12 @@ def _batches(images: Images, extractor: Backbone, work: Work, rows: list[range])
     if (processes := worker_processes(work.workers, sum(map(len, rows)), work.device)) or work.device != "cpu":
         arrays = decoded(images, extractor.prepare, rows, processes)
         return map(batch, zip(rows, arrays, strict=True))
-    return in_order(lambda part: batch((part, [decode[images.raw(row)] for row in part])), rows)
+    return in_order(lambda part: batch((part, decode(map(images.raw, part)))), rows)
 
 
 def _batch(rows: range, prepared: list[Prepared], extractor: Backbone, images: Images) -> _Batch:
-    readable = {row: array for row, array in zip(rows, prepared, strict=True) if not isinstance(array, str)}
-    broken = {str(row): printable(why) for row, why in zip(rows, prepared, strict=True) if isinstance(why, str)}
+    readable = {row: found.array for row, found in zip(rows, prepared, strict=True) if found.array is not None}
+    broken = {str(row): printable(found.broken) for row, found in zip(rows, prepared, strict=True) if found.broken}
     if not readable:
         return _Batch(rows, None, broken)
     features = extractor.features(list(readable.values()))

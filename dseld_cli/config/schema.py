@@ -64,10 +64,12 @@ class Extract(Section):
     out."""
     val_share: Annotated[float, Field(gt=0, lt=1)]
     """Share of each training class that val takes, if splits lists val."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of each class that is drawn for test, if data.dataset is a folder that has no test: PATH/<class>/*."""
     limit_per_class: Count
     """At most so many images of each class and split: a number, drawn at random | all"""
     seed: Seed
-    """Seeds the draws of val and of limit_per_class."""
+    """Seeds the draws of val, of test and of limit_per_class."""
     broken: Literal["fail", "skip"]
     """What a broken image does: fail (stops the run, naming it) | skip (is left out, named on the screen and in the
     store)"""

@@ -1,12 +1,14 @@
-"""Data sets that are folders of image files: PATH/<split>/<class>/*, ImageNet, Tiny ImageNet.
+"""Data sets that are folders of image files: PATH/<split>/<class>/*, PATH/<class>/*, ImageNet, Tiny ImageNet.
 
-Hidden entries (.DS_Store, .ipynb_checkpoints) are no images and no classes; every other file counts as an image, so
-that one that cannot be read is reported, not overlooked.
+Hidden entries (.DS_Store, .ipynb_checkpoints) are no images and no classes, and neither are files that systems and
+people leave beside images (Thumbs.db, notes.txt); every other file counts as an image, so that one that cannot be
+read is reported, not overlooked. Names of classes are compared and kept in Unicode's composed form (NFC).
 """
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,25 +18,73 @@ import numpy as np
 
 from dseld_cli.errors import UserError
 from dseld_cli.images.image import Images, open_image, printable
+from dseld_cli.images.sampling import held_out
+
+SPLITS = ("train", "val", "test")
+LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r"}
+"""Files that systems leave in folders of images."""
+NOTES = {".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml", ".xml", ".html", ".htm"}
+NOTES |= {".ini", ".log", ".py", ".ipynb", ".xmp", ".aae", ".lnk", ".url", ".dvc"}
+"""Endings of files that people and programs put beside images."""
 
 FileList = list[tuple[int, str]]
 """(label, path relative to the data set's folder) of each image."""
 
 
-def folder(path: Path, split: str) -> Images:
+def folder(path: Path, split: str, test_share: float = 0.0, seed: int = 0) -> Images:
     """PATH/train/<class>/* and PATH/test/<class>/*, or PATH/val/<class>/* where there is no PATH/test.
+
+    Where PATH has none of these but class folders, PATH/<class>/*, a seeded draw of `test_share` of each class is test.
 
     Raises:
         UserError: if a folder is missing or empty, holds a class that train lacks, or links into itself.
 
     """
+    if _is_flat(path):
+        return _share(_folder(path, ".", "."), split, test_share, seed)
     part = "val" if split == "test" and not (path / "test").is_dir() and (path / "val").is_dir() else split
-    classes = sorted(_class_folders(path / "train"))
-    folders = _class_folders(path / part)
-    if unknown := sorted(set(folders) - set(classes)):
-        raise UserError(f"{path / part}: class {unknown[0]} has no folder in {path / 'train'}; classes come from there")
-    found = ((label, _files(folders[name], f"{part}/{name}")) for label, name in enumerate(classes) if name in folders)
-    return _listed(path, classes, [(label, file) for label, files in found for file in files])
+    return _folder(path, "train", part)
+
+
+def _is_flat(path: Path) -> bool:
+    """Whether class folders lie in the folder itself."""
+    return not any((path / part).exists() for part in SPLITS) and any(path.glob("[!.]*/"))
+
+
+def _folder(path: Path, train: str, part: str) -> Images:
+    """Images of one part, of the classes that train has."""
+    top, ignored = _class_folders(path / train)
+    folders, loose = (top, ignored) if part == train else _class_folders(path / part)
+    if unknown := sorted(set(folders) - set(top)):
+        raise UserError(f"{path / part}: class {unknown[0]} has no folder in {path / train}; classes come from there")
+    ignored, files = list(loose), []
+    for label, name in enumerate(sorted(top)):
+        if name in folders:
+            found, others = _files(folders[name], str(Path(part, folders[name].name)))
+            files += [(label, file) for file in found]
+            ignored += others
+    return replace(_listed(path, sorted(top), files), ignored=tuple(ignored))
+
+
+def _share(images: Images, split: str, test_share: float, seed: int) -> Images:
+    """Divide images that come in no splits.
+
+    Raises:
+        UserError: if test gets none.
+
+    """
+    test = held_out(images.labels, test_share, seed)
+    if split == "test" and not test.any():
+        raise UserError(
+            f"extract.test_share: {test_share:g} of each class leaves test without images; raise it, or divide the "
+            "images yourself into train/<class>/* and test/<class>/*"
+        )
+    return images.select(np.flatnonzero(test if split == "test" else ~test))
+
+
+def is_no_image(name: str) -> bool:
+    """Whether a file is known, by its name alone, to be no image."""
+    return name.lower() in LEFT_BEHIND or Path(name).suffix.lower() in NOTES
 
 
 def files_of(path: Path) -> list[Path]:
@@ -46,7 +96,7 @@ def files_of(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    files = sorted(_walk(str(path), str(path), frozenset()))
+    files = [file for file in sorted(_walk(str(path), str(path), frozenset())) if not is_no_image(Path(file).name)]
     if not files:
         raise UserError(f"{path} holds no image")
     return [Path(file) for file in files]
@@ -84,7 +134,7 @@ def tiny_imagenet(root: Path, split: str) -> Images:
 
     """
     path = root / "tiny-imagenet-200" if (root / "tiny-imagenet-200").is_dir() else root
-    wnids = sorted(_class_folders(path / "train"))
+    wnids = sorted(_class_folders(path / "train")[0])
     words = {wnid: names.split(", ") for wnid, names in _table(path / "words.txt")}
     classes = synset_names(wnids, words)
     if split == "train":
@@ -114,24 +164,45 @@ def _table(path: Path) -> list[list[str]]:
     return [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _class_folders(path: Path) -> dict[str, Path]:
+def _class_folders(path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Class folders by name, and the files beside them that are known to be no images.
+
+    Raises:
+        UserError: if there are none, other files, or two of one name.
+
+    """
     if not path.is_dir():
         raise UserError(
-            f"no folder {path}: images belong in train/<class>/* and test/<class>/* (or val/<class>/*) below one folder"
+            f"no folder {path}: images belong in train/<class>/* and test/<class>/* (or val/<class>/*) below one "
+            "folder, or in <class>/*, of which a share is drawn for test"
         )
     entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    if loose := [entry for entry in entries if not entry.is_dir()]:
-        raise UserError(f"{loose[0]} is in no class folder: move it into one of {path}'s, or remove it")
-    if not entries:
+    loose = [entry for entry in entries if not entry.is_dir()]
+    if images := [entry for entry in loose if not is_no_image(entry.name)]:
+        raise UserError(f"{images[0]} is in no class folder: move it into one of {path}'s, or remove it")
+    found: dict[str, Path] = {}
+    for entry in entries:
+        if entry.is_dir() and (twin := found.setdefault(_composed(entry.name), entry)) != entry:
+            raise UserError(
+                f"{path} has two class folders {_composed(entry.name)}, which differ only in Unicode form "
+                f"({twin.name!a}, {entry.name!a}): merge them"
+            )
+    if not found:
         raise UserError(f"{path} has no class folders: images belong in {path}/<class>/")
-    return {entry.name: entry for entry in entries}
+    return found, [entry.name for entry in loose]
 
 
-def _files(path: Path, name: str) -> list[str]:
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _files(path: Path, name: str) -> tuple[list[str], list[str]]:
+    """Images of a class folder, and files that are known to be none."""
     files = sorted(_walk(str(path), name, frozenset()))
-    if not files:
+    images = [file for file in files if not is_no_image(Path(file).name)]
+    if not images:
         raise UserError(f"class folder {path} holds no image: put some in, or remove it")
-    return files
+    return images, sorted(set(files) - set(images))
 
 
 def _walk(path: str, name: str, above: frozenset[str]) -> Iterator[str]:

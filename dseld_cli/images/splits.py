@@ -26,6 +26,10 @@ class Draw(Protocol):
         """Share of each training class that val takes."""
 
     @property
+    def test_share(self) -> float:
+        """Share of each class that test takes, if the data set is a folder that comes in no splits."""
+
+    @property
     def limit_per_class(self) -> int | Literal["all"]:
         """At most so many images of each class."""
 
@@ -45,7 +49,8 @@ def images_of(dataset: str, root: Path, split: str, draw: Draw) -> Images:
         raise UserError(
             "split val: add val to extract.splits in params.yaml first, so that train leaves its images out"
         )
-    found = images(dataset, root, "test" if split == "test" else "train")
+    part = "test" if split == "test" else "train"
+    found = images(dataset, root, part, draw.test_share, draw.seed)
     rows = np.arange(len(found))
     if split != "test" and "val" in draw.splits:
         rows = rows[held_out(found.labels, draw.val_share, draw.seed) == (split == "val")]

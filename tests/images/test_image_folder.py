@@ -106,6 +106,59 @@ def test_a_test_class_that_train_lacks_is_named(tmp_path: Path) -> None:
         folder(tmp_path, "test")
 
 
+def test_what_is_known_to_be_no_image_is_left_out_and_said(tmp_path: Path) -> None:
+    image_folder(tmp_path, {"ant": 1, "bee": 1})
+    for name in ("Thumbs.db", "ant/thumbs.db", "ant/desktop.ini", "bee/notes.TXT", "bee/labels.csv"):
+        (tmp_path / "train" / name).write_text("no image")
+    (tmp_path / "train/bee/film.mp4").touch()
+    found = folder(tmp_path, "train")
+    assert found.source == ["train/ant/0.png", "train/bee/0.png", "train/bee/film.mp4"]
+    assert sorted(found.ignored) == [
+        "Thumbs.db",
+        "train/ant/desktop.ini",
+        "train/ant/thumbs.db",
+        "train/bee/labels.csv",
+        "train/bee/notes.TXT",
+    ]
+    assert files_of(tmp_path / "train/ant") == [tmp_path / "train/ant/0.png"]
+
+
+def test_a_class_of_nothing_but_notes_is_empty(tmp_path: Path) -> None:
+    image_folder(tmp_path, {"ant": 1})
+    (tmp_path / "train/bee").mkdir()
+    (tmp_path / "train/bee/notes.txt").touch()
+    with pytest.raises(UserError, match=r"class folder .*bee holds no image"):
+        folder(tmp_path, "train")
+
+
+def test_class_folders_alone_are_divided_by_a_seeded_draw(tmp_path: Path) -> None:
+    image_folder(tmp_path, {"ant": 10, "bee": 5}, ".")
+    (tmp_path / "ant/notes.txt").touch()
+    name = f"folder:{tmp_path}"
+    parts = {seed: [images(name, tmp_path, split, 0.2, seed) for split in ("train", "test")] for seed in (0, 1)}
+    for train, test in parts.values():
+        assert train.classes == test.classes == ("ant", "bee")
+        assert (np.bincount(train.labels).tolist(), np.bincount(test.labels).tolist()) == ([8, 4], [2, 1])
+        assert not set(train.source) & set(test.source)
+        assert train.load(0).size == (6, 6)
+        assert train.ignored == ("ant/notes.txt",)
+    assert parts[0][1].source != parts[1][1].source
+    assert len(images(name, tmp_path, "train")) == 15, "an addition takes them all"
+    with pytest.raises(UserError, match=r"extract\.test_share: 0\.01 of each class leaves test without images"):
+        images(name, tmp_path, "test", 0.01)
+
+
+def test_unicode_forms_of_a_class_name_are_one_class(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    image_folder(tmp_path, {composed: 1})
+    image_folder(tmp_path, {decomposed: 1}, "test")
+    assert folder(tmp_path, "train").classes == folder(tmp_path, "test").classes == (composed,)
+    assert folder(tmp_path, "test").load(0).size == (6, 6)
+    image_folder(tmp_path, {decomposed: 1})
+    with pytest.raises(UserError, match=r"two class folders .*differ only in Unicode form .*merge them"):
+        folder(tmp_path, "train")
+
+
 def test_synsets_that_share_a_name_are_told_apart() -> None:
     names = {"n1": ["crane"], "n2": ["tench", "Tinca tinca"], "n3": ["crane"]}
     assert synset_names(["n1", "n2", "n3", "n4"], names) == ("crane (n1)", "tench", "crane (n3)", "n4")
