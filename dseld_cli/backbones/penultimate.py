@@ -46,6 +46,9 @@ class Network:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        self.module.eval().requires_grad_(False)
+
 
 def as_backbone(network: Network, settings: Settings) -> Backbone:
     """Make a backbone of a network.
@@ -54,7 +57,6 @@ def as_backbone(network: Network, settings: Settings) -> Backbone:
         UserError: if the network does not take images of the size that is asked for.
 
     """
-    network.module.eval().requires_grad_(False)
     if settings.image_size:
         _require_takes(network)
     return Backbone(Prepare(network.crop), _forward(network, settings), _identity(network, settings))

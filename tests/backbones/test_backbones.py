@@ -199,7 +199,7 @@ def test_a_weights_file_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("squeezenet1_0", "random", "default", "does not end in a linear layer"),
         ("inception_v3", "random", 32, "does not take images of 32 px"),
         ("timm:nothing", "random", "default", "timm has no nothing"),
-        ("timm:resnet1O", "random", "default", r"timm has no resnet1O .*did you mean timm:resnet10t"),
+        ("timm:resnet1O", "random", "default", r"timm has no resnet1O .*did you mean timm:resnet"),
         ("timm:cs3darknet_s", "default", "default", "timm publishes none for cs3darknet_s: pass --weights FILE"),
         ("timm:", "random", "default", "timm has no "),
         ("resnet18", "no.pth", "default", "no file no.pth"),
