@@ -56,13 +56,17 @@ def run(
 
 def list_decoders() -> None:
     """Print the decoders there are, and their options."""
-    rows = []
-    for name in registry.names():
-        trained = "trained" if isinstance(registry.decoder(name), Trainable) else ""
-        rows.append([name, trained, registry.help_of(name)])
+    table("Decoders", ["decoder", "what it does"], (row for name in registry.names() for row in _described(name)))
+
+
+def _described(name: str) -> Iterator[list[str]]:
+    try:
+        trained = " (trained first)" if isinstance(registry.decoder(name), Trainable) else ""
+        yield [name, registry.help_of(name) + trained]
         for option in registry.options_of(name):
-            rows.append(["", "", f"  --option {option.name}={option.default}: {option.help}"])
-    table("Decoders", ["decoder", "", "what it does"], rows)
+            yield ["", f"  --option {option.name}={option.default}: {option.help}"]
+    except UserError as error:  # a package of somebody's that cannot be imported
+        yield [name, str(error)]
 
 
 def atoms_bytes(dictionary: store.Store) -> int:
