@@ -6,6 +6,7 @@ order of appearance. Labels of any other store are matched by the names of the c
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import paths, store
-from dseld_cli.dictionary.checks import relabel
-from dseld_cli.dictionary.leave_one_out import own_atoms
+from dseld_cli.dictionary.checks import normalize, relabel
 from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import metrics
@@ -106,8 +106,19 @@ class Evaluation:
 
     def in_dictionary(self) -> int:
         """Count the coded images that are atoms, or equal to one: their class is looked up, not recognised."""
-        own = own_atoms(self.features, self.dictionary)
-        return sum(len(own[row]) > 0 for row in self.rows)
+        atoms = {key for _, block in self.dictionary.stream("atoms") for key in _keys(block)}
+        images = (self.features.take("features", self.rows[part]) for part in store.blocks(len(self.rows)))
+        return sum(key in atoms for block in images for key in _keys(_unit(block)))
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale rows to unit norm as a dictionary does; rows of zeros stay, and are no atom's."""
+    some = rows.any(axis=1)
+    return normalize(rows[some], np.arange(int(some.sum())))
+
+
+def _keys(rows: NDArray[np.float32]) -> list[bytes]:
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 def firing_shares(firing: NDArray[np.float64]) -> dict[str, float]:
