@@ -1,4 +1,4 @@
-"""Pages that are made when the documentation is built: the command reference, and what lies at the top of the project."""
+"""Pages made when the documentation is built: the command reference, and what lies at the top of the project."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Weighted:
 '''
 MISTAKES = {
     "decode --decoder power-sun": "did you mean power-sum",
-    "decode --decoder power-sum --option power": "--option power: should be KEY=VALUE",
+    "decode --decoder power-sum --option power": "should be KEY=VALUE",
     "decode --option power=1": "--option takes one --decoder NAME",
     "decode --decoder power-sum --option power=x": "option power should be of type float; got 'x'",
     "train-decoder --decoder power-sum": "decoder power-sum is not trained: list it in params.yaml under decoders",

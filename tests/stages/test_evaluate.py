@@ -131,7 +131,7 @@ def test_names_are_text_everywhere(project: Path, run: Run) -> None:
     bring(run, "train", list(range(9)) * 3, classes)
     bring(run, "test", list(range(9)), classes, seed=1)
     for line in ("build-dict", "encode", "decode", "baselines", "evaluate"):
-        run(line)
+        assert "\x1b" not in run(line).stdout
     rows = rows_of(paths.evaluation("test") / "per_class.csv")
     assert [row["class"] for row in rows] == [
         "[/b]", "[bold]cat", "$\\foo$", "'=1+1", "'-2", "\\x1b[31mred\\nline", "<i>&amp;", "_x_{", "'@x"
