@@ -52,7 +52,7 @@ class Given:
         return params
 
     def _told(self, params: Params, keys: Sequence[str]) -> str:
-        own = {name: _plain(value) for name, value in self.others.items() if value not in (None, False, ())}
+        own = {name: "" if value is True else _plain(value) for name, value in self.others.items() if value}
         settings = {option_name(key).lstrip("-"): _set(params, key) for key in keys}
         return ", ".join(f"{name.replace('_', '-')} {value}".rstrip() for name, value in (own | settings).items())
 
@@ -77,7 +77,9 @@ def _set(params: Params, key: str) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
-    return "" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Command(TyperCommand):
@@ -88,6 +90,8 @@ class Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page; in a project's folder with the value of each key."""
         for param in self.params:
+            if param.param_type_name == "argument":
+                param.display_type_rich = lambda ctx: ""  # type: ignore[attr-defined]
             key = next((key for key in self.settings if parameter_name(key) == param.name), None)
             if key and (here := _here(key)):
                 param.help = param.help.replace(f"({key})", f"({key}: {here})")  # type: ignore[attr-defined]
@@ -116,7 +120,7 @@ def _here(key: str) -> str | None:
             found = found[part]
     except (UserError, OSError, KeyError, TypeError):
         return None
-    return line(str(found).lower() if isinstance(found, bool) else _plain(found), 40)
+    return line(_plain(found), 80)
 
 
 def command(

@@ -53,7 +53,7 @@ def remove_exemplars(
     given: Given,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="Images as the dictionary's source names them, or whole additions."),
+        typer.Argument(metavar="NAME", help="Images as the dictionary's source names them, or whole additions."),
     ] = None,
     index: Annotated[
         list[int] | None, typer.Option(metavar="I", help="Place of an image in the dictionary; may be given again.")

@@ -12,6 +12,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from dseld_cli.config.schema import Params
+from dseld_cli.config.values import MOST
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.text import quoted
 
@@ -152,6 +153,17 @@ def decoder_options(given: list[str] | None, decoders: list[str] | None) -> dict
     if bad := [text for text in given or () if "=" not in text]:
         raise UserError(f"--option {quoted(bad[0])}: should be KEY=VALUE")
     return dict(text.split("=", 1) for text in given or ())
+
+
+def require_count(option: str, value: int | None) -> None:
+    """Demand a number of things.
+
+    Raises:
+        UserError: if it is less than 1, or more than there can be.
+
+    """
+    if value is not None and not 1 <= value <= MOST:
+        raise UserError(f"{option} should be at least 1, and at most {MOST}; got {quoted(value)}")
 
 
 def numbers(option: str, text: str | None) -> list[float] | None:

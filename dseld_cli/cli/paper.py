@@ -8,22 +8,17 @@ from typing import Annotated, Literal
 import typer
 
 from dseld_cli.cli.command import Given, command, expanded
-from dseld_cli.cli.options import Json, numbers
+from dseld_cli.cli.options import Json, numbers, require_count
 
 PANEL = "Tables and figures of the paper"
-MOST = 10**9
 commands = typer.Typer()
 
 
 @command(commands, PANEL, ("lca.steps",))
 def workload(
     given: Given,
-    atoms: Annotated[
-        int | None, typer.Option(metavar="M", help="Atoms, instead of the dictionary's.", max=MOST)
-    ] = None,
-    features: Annotated[
-        int | None, typer.Option(metavar="N", help="Features, instead of the dictionary's.", max=MOST)
-    ] = None,
+    atoms: Annotated[int | None, typer.Option(metavar="M", help="Atoms, instead of the dictionary's.")] = None,
+    features: Annotated[int | None, typer.Option(metavar="N", help="Features, instead of the dictionary's.")] = None,
     firing: Annotated[
         float | None,
         typer.Option(metavar="PERCENT", help="Share of the neurons firing at a step, instead of as measured here."),
@@ -42,6 +37,8 @@ def workload(
     [dim]Example:[/dim]  dseld workload --atoms 50000 --features 2048 --firing 0.4
     [dim]Example:[/dim]  dseld workload --paper --json
     """
+    for option, value in (("--atoms", atoms), ("--features", features)):
+        require_count(option, value)
     params = given.load()
     from dseld_cli.stages import workload as stage
 
@@ -74,9 +71,7 @@ def timing(
     given: Given,
     batch: Annotated[
         list[int] | None,
-        typer.Option(
-            metavar="B", help="Images per batch; may be given again.", show_default="1 and 50", min=1, max=MOST
-        ),
+        typer.Option(metavar="B", help="Images per batch; may be given again.", show_default="1 and 50"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -88,6 +83,8 @@ def timing(
 
     [dim]Example:[/dim]  dseld timing --batch 1 --batch 100
     """
+    for size in batch or ():
+        require_count("--batch", size)
     params = given.load()
     from dseld_cli.stages import timing as stage
 
@@ -97,7 +94,10 @@ def timing(
 @command(commands, PANEL, ("encode.images", "train_decoder.images"))
 def sweep(
     given: Given,
-    key: Annotated[Literal["size", "lambda", "tau", "steps"], typer.Argument(help="What is varied.")],
+    key: Annotated[
+        Literal["size", "lambda", "tau", "steps"],
+        typer.Argument(metavar="KEY", help="What is varied: size, lambda, tau or steps."),
+    ],
     values: Annotated[
         str | None,
         typer.Option(
@@ -135,9 +135,10 @@ def report(
     """Write one HTML page of all that has been run, to read in a browser or to send.
 
     Reads data/predictions/test/, data/baselines/test/, data/codes/test.zarr and,
-    where they are, data/reconstruction/ and data/sweeps/. Accuracy, confusion, neurons
-    firing, energy (params.yaml, encode.energy), cost, and a gallery of right and
-    wrong images, each with the exemplars that decided it. Needs no network.
+    where they are, data/reconstruction/ and data/sweeps/. Accuracy, confusion,
+    neurons firing, energy (params.yaml, encode.energy), cost, and a gallery of
+    right and wrong images, each with the exemplars that decided it. Needs no
+    network.
 
     [dim]Example:[/dim]  dseld report --output ~/digits.html
     """

@@ -24,7 +24,7 @@ def classify(
     given: Given,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE...", help="Image files, or folders of them; -: paths on standard input."),
+        typer.Argument(metavar="IMAGE", help="Image files, or folders of them; -: paths on standard input."),
     ] = None,
     watch: Annotated[
         Path | None,
@@ -37,7 +37,7 @@ def classify(
     Reads data/dictionary.zarr, and extracts features as its own were extracted;
     writes nothing. An exemplar's share is its part of the positive activations
     of the class. With --watch, or with - for IMAGE, the dictionary stays
-    loaded, and each image gives a line of JSON.
+    loaded, and there is one line of JSON per image.
 
     [dim]Example:[/dim]  dseld classify holiday/*.jpg
     [dim]Example:[/dim]  dseld classify holiday --json > classes.json

@@ -80,7 +80,7 @@ MISTAKES = [
     ("classify", "give images, folders of them or -"),
     ("sweep foo", "'foo' is not one of 'size', 'lambda', 'tau', 'steps'"),
     ("sweep tau --values 1,x", "--values '1,x': should be numbers"),
-    ("timing --batch 0", "greater than or equal to 1"),
+    ("timing --batch 0", "--batch should be at least 1"),
     ("workload --atoms -5 --features 1", "--atoms should be at least 1"),
     ("init x --preset cifar100-resnet125", "(did you mean cifar100-resnet152?)"),
     ("init ~nobody-of-this-name/x", "there is no such home folder"),

@@ -218,7 +218,7 @@ def test_a_missing_input_names_the_command_that_makes_it(project: Path, run: Run
         ("encode --split train --images 76", "the split has 75 to code"),
         ("baselines --baseline oracle", "baselines.names.0 should be"),
         ("baselines --neighbours 0", "baselines.neighbours should be"),
-        ("decode --decoder vote", "--decoder vote: there are max-activation"),
+        ("decode --decoder vote", "there is no decoder 'vote': there are max-activation"),
         ("add-exemplars data/nothing.zarr", "no features store at data/nothing.zarr"),
         ("add-exemplars data/base.zarr", "holds base, but features is needed"),
     ],
