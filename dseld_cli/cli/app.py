@@ -48,7 +48,7 @@ def _fail(error: Exception, debug: bool) -> int:
     if hasattr(error, "format_message"):  # Typer's own, about how the command was spelled
         context = getattr(error, "ctx", None)
         where = " ".join(["dseld", *(context.command_path.split()[1:] if context else ())])
-        said = error.format_message().replace("Value error, ", "").rstrip(".")
+        said = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
         print(line(f"error: {said}; `{where} --help` tells more"), file=sys.stderr)
         return USER
     if debug:

@@ -32,7 +32,7 @@ def _escaped(character: str) -> str:
 
 def line(text: object, most: int = LONGEST_LINE) -> str:
     """Text as one line of at most `most` characters: if too long it loses its middle, since remedies are at the end."""
-    found = shown(" ".join(str(text).split("\n")))
+    found = shown(text)
     if len(found) <= most:
         return found
     tail = most // 3

@@ -59,3 +59,52 @@ def test_data_root_is_the_same_folder_from_anywhere(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     run("init project --data-root images")
     assert load(path=Path("project/params.yaml")).data.root == str(tmp_path / "images")
+
+
+def git(folder: str, *command: str) -> str:
+    """What a git command prints."""
+    return subprocess.run(["git", "-C", folder, *command], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_new_project_is_one_commit_on_main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.chdir(tmp_path)
+    for key in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.setenv(key, "somebody@example.org")
+    run("init project --preset mnist")
+    assert git("project", "branch", "--show-current").strip() == "main"
+    assert git("project", "log", "--format=%s").splitlines() == ["A dseld project with the settings of mnist"]
+    assert git("project", "status", "--porcelain") == ""
+    assert {*git("project", "ls-files").split()} == {*FILES, "data/additions/.gitkeep"}
+
+
+def test_without_a_name_for_git_the_commands_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.useConfigOnly")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
+    for key in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
+        monkeypatch.delenv(key, raising=False)
+    said = run("init project").stdout
+    assert "git add params.yaml" in said
+    assert "git commit" in said
+
+
+def test_a_project_within_a_repository_is_left_to_its_owner_to_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git(".", "init", "-q")
+    run("init project")
+    assert not Path("project/.git").exists()
+    assert git(".", "ls-files") == ""
+
+
+def test_presets_are_listed_with_what_they_are(run: Run) -> None:
+    lines = [line.split() for line in run("init --list-presets").stdout.splitlines()]
+    assert ["cifar100-resnet152", "cifar100", "resnet152", "50000", "2.0"] in lines
+    assert ["digits", "digits", "none", "all", "1.0"] in lines
+    assert {line[0] for line in lines if line} >= set(PRESETS)
