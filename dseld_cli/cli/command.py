@@ -89,11 +89,13 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page; in a project's folder with the value of each key."""
+        keys = {parameter_name(key): key for key in self.settings}
+        values = _here() if keys else {}
         for param in self.params:
             if param.param_type_name == "argument":
                 param.display_type_rich = lambda ctx: ""  # type: ignore[attr-defined]
-            key = next((key for key in self.settings if parameter_name(key) == param.name), None)
-            if key and (here := _here(key)):
+            key = keys.get(param.name or "")
+            if key and (here := _value(values, key)):
                 param.help = param.help.replace(f"({key})", f"({key}: {here})")  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
@@ -109,18 +111,24 @@ def plain_flag(option: Any) -> Any:
     return option
 
 
-def _here(key: str) -> str | None:
-    """Value of a key in this folder's params.yaml, if there is a readable one."""
+def _here() -> Mapping[str, object]:
+    """Read this folder's params.yaml, if there is a readable one."""
     from dseld_cli.config.load import read
     from dseld_cli.errors import UserError
 
     try:
-        found: Any = read()
+        return read()
+    except (UserError, OSError):
+        return {}
+
+
+def _value(values: Any, key: str) -> str | None:
+    try:
         for part in key.split("."):
-            found = found[part]
-    except (UserError, OSError, KeyError, TypeError):
+            values = values[part]
+    except (KeyError, TypeError):
         return None
-    return line(_plain(found), 80)
+    return line(_plain(values), 80)
 
 
 def command(
