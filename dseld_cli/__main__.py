@@ -2,4 +2,4 @@
 
 from dseld_cli.cli.app import app
 
-app(prog_name="dseld")
+app()

@@ -28,7 +28,7 @@ class Commands(TyperGroup):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show becomes escapes
         try:
-            code = super().main(given, **{**settings, "standalone_mode": False})
+            code = super().main(given, **{**settings, "prog_name": "dseld", "standalone_mode": False})
             sys.stdout.flush()
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the last flush is quiet, too
@@ -47,7 +47,7 @@ class Commands(TyperGroup):
 def _fail(error: Exception, debug: bool) -> int:
     if hasattr(error, "format_message"):  # Typer's own, about how the command was spelled
         context = getattr(error, "ctx", None)
-        where = " ".join(["dseld", *(context.command_path.split()[1:] if context else ())])
+        where = context.command_path if context else "dseld"
         said = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
         print(line(f"error: {said}; `{where} --help` tells more"), file=sys.stderr)
         return USER
