@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from project import dseld, features, project
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.dictionary.gramian import rectangle
+from dseld_cli.store import project as paths
 
 
 def large_product(n_features: int, rows: int = 8192) -> tuple[float, float]:
@@ -40,14 +41,15 @@ def cpu_of_children() -> float:
 
 def check(n: int) -> None:
     """Compare random entries, the diagonal and rectangles across tile edges with float64 inner products."""
-    gramian, dictionary = store.open_store(paths.GRAMIAN, "gramian"), store.open_store(paths.DICTIONARY, "dictionary")
+    gramian = store.open_store(paths.GRAMIAN, store.GramianInfo)
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     rng, worst, edge, diagonal = np.random.default_rng(0), 0.0, 0.0, 0.0
     for _ in range(40):
         i, j = rng.integers(0, n - 50, 2)
         exact = [dictionary.rows("atoms", slice(k, k + 50)).astype(np.float64) for k in (i, j)]
         found = rectangle(gramian, slice(i, i + 50), slice(j, j + 50))
         worst = max(worst, np.abs(found - exact[0] @ exact[1].T).max())
-    for k in range(0, n, store.ROWS):
+    for k in range(0, n, store.spec.ROWS):
         square = rectangle(gramian, slice(max(0, k - 9), k + 9), slice(max(0, k - 9), k + 9))
         edge = max(edge, np.abs(square - square.T).max())
         diagonal = max(diagonal, np.abs(np.diag(square) - 1).max())
@@ -68,12 +70,12 @@ def main() -> None:
     if not paths.DICTIONARY.exists():
         features(paths.features("train"), wanted.atoms, wanted.features, 0)
         print(dseld(Path(), "build-dict")[2])
-    n_blocks = -(-wanted.atoms // store.ROWS)
+    n_blocks = -(-wanted.atoms // store.spec.ROWS)
     flop = sum(
         2
         * wanted.features
-        * (min(wanted.atoms, (i + 1) * store.ROWS) - i * store.ROWS)
-        * (min(wanted.atoms, (j + 1) * store.ROWS) - j * store.ROWS)
+        * (min(wanted.atoms, (i + 1) * store.spec.ROWS) - i * store.spec.ROWS)
+        * (min(wanted.atoms, (j + 1) * store.spec.ROWS) - j * store.spec.ROWS)
         for i in range(n_blocks)
         for j in range(i + 1)
     )

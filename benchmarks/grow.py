@@ -17,9 +17,10 @@ import numpy as np
 from project import dseld, features, project
 from ruamel.yaml import YAML
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.dictionary.codes import read_codes
 from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.store import project as paths
 
 IMAGES, THRESHOLD = 100, 0.27
 """Images to code, and lambda as a share of their norm."""
@@ -28,10 +29,10 @@ Stamps = dict[str, tuple[int, int, str]]
 
 def stamps() -> Stamps:
     """Modification time, size and checksum in the mark of each tile."""
-    gramian, folder = store.open_store(paths.GRAMIAN, "gramian"), paths.GRAMIAN / "gramian/c"
+    gramian, folder = store.open_store(paths.GRAMIAN, store.GramianInfo), paths.GRAMIAN / "gramian/c"
     return {
         key: (file.stat().st_mtime_ns, file.stat().st_ino, sha256)
-        for key, sha256 in gramian.arrays["gramian"]["sha256"].items()
+        for key, sha256 in gramian.arrays["gramian"].sha256.items()
         if (file := folder / key).exists()
     }
 
@@ -54,13 +55,14 @@ def listed(additions: list[str]) -> None:
 
 def compare(old_rows: int, grown: Path) -> None:
     """Compare the grown stores, moved to `grown`, with those in force, which were made from scratch."""
-    ours, theirs = store.open_store(grown / "gramian.zarr", "gramian"), store.open_store(paths.GRAMIAN, "gramian")
-    marks = [store.open_store(p, "dictionary").fingerprint for p in (grown / "dictionary.zarr", paths.DICTIONARY)]
+    ours, theirs = (store.open_store(p, store.GramianInfo) for p in (grown / "gramian.zarr", paths.GRAMIAN))
+    both = (grown / "dictionary.zarr", paths.DICTIONARY)
+    marks = [store.open_store(path, store.DictionaryInfo).fingerprint for path in both]
     print("dictionary's fingerprint as from scratch:", marks[0] == marks[1])
     old, recent = 0.0, 0.0
-    for i, j in (map(int, key.split("/")) for key in ours.arrays["gramian"]["sha256"]):
+    for i, j in (map(int, key.split("/")) for key in ours.arrays["gramian"].sha256):
         a, b = ours.chunk("gramian", (i, j)), theirs.chunk("gramian", (i, j))
-        part = max(0, min(len(a), old_rows - i * store.ROWS))
+        part = max(0, min(len(a), old_rows - i * store.spec.ROWS))
         old = max(old, float(np.abs(a[:part] - b[:part]).max(initial=0)))
         recent = max(recent, float(np.abs(a[part:] - b[part:]).max(initial=0)))
     print(f"Gramian against one from scratch: old rows off by {old:.1e}, new ones by {recent:.1e}")
@@ -84,9 +86,9 @@ def codes(n_features: int) -> SparseCodes:
     """Code images over the dictionary in force."""
     if not paths.features("test").exists():
         features(paths.features("test"), IMAGES, n_features, 1)
-    norm = np.linalg.norm(store.open_store(paths.features("test"), "features").rows("features", slice(0, 1)))
+    norm = np.linalg.norm(store.open_store(paths.features("test"), store.FeaturesInfo).rows("features", slice(0, 1)))
     dseld(Path(), "encode", "--lambda", f"{THRESHOLD * norm:.2f}")
-    return read_codes(store.open_store(paths.codes("test"), "codes"))
+    return read_codes(store.open_store(paths.codes("test"), store.CodesInfo))
 
 
 def main() -> None:
@@ -113,7 +115,7 @@ def main() -> None:
     for path in (paths.DICTIONARY, paths.GRAMIAN):
         shutil.copytree(path, begin / path.name, copy_function=os.link)
     before = stamps()
-    ragged = wanted.base // store.ROWS
+    ragged = wanted.base // store.spec.ROWS
     times: dict[int, list[float]] = {n: [] for n in wanted.added}
     for _ in range(wanted.repeats):
         for n in wanted.added:

@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 from project import EXTRACTOR, dseld, project
 
-from dseld_cli import paths, store
+from dseld_cli import store
+from dseld_cli.store import project as paths
 
 
 def take_in(file: Path, path: Path, limit: int | None) -> None:
     """Commit features from a file."""
     with np.load(file) as given:
         found, labels = given["features"][:limit].astype(np.float32), given["labels"][:limit].astype(np.int64)
-    facts = store.provenance({}, classes=[str(c) for c in range(labels.max() + 1)], extractor=EXTRACTOR)
+    info = store.FeaturesInfo(split="test", classes=tuple(str(c) for c in range(labels.max() + 1)), extractor=EXTRACTOR)
     source = np.array([f"{file.name}/{i}" for i in range(len(labels))], dtype=np.dtypes.StringDType())
-    store.write(path, "features", facts, {"features": found, "labels": labels, "source": source})
+    store.write(path, info, {"features": found, "labels": labels, "source": source})
 
 
 def coded(dtype: str, lambda_: float, memory: str) -> store.Array:
@@ -32,8 +33,8 @@ def coded(dtype: str, lambda_: float, memory: str) -> store.Array:
     print(dseld(Path(), "encode", "--inhibition", "gramian", "--lambda", str(lambda_), "--memory", memory)[2])
     dseld(Path(), "decode")
     dseld(Path(), "evaluate")
-    codes = store.open_store(paths.codes("test"), "codes")
-    indptr, m = codes.read("indptr"), codes.provenance["atoms"]
+    codes = store.open_store(paths.codes("test"), store.CodesInfo)
+    indptr, m = codes.read("indptr"), codes.info.atoms
     dense = np.zeros((len(indptr) - 1, m), np.float32)
     dense[np.repeat(np.arange(len(dense)), np.diff(indptr)), codes.read("indices")] = codes.read("values")
     decoders = json.loads(paths.METRICS.read_text())["decoders"]

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from project import dseld, features, project
 
-from dseld_cli import paths, store
+from dseld_cli import store
+from dseld_cli.store import project as paths
 
 COMMANDS = (
     ("gramian",),
@@ -65,7 +66,7 @@ def killed(arguments: tuple[str, ...], after: float) -> bool:
 def in_force() -> tuple[str, ...]:
     """Fingerprints of what a reader finds, every chunk of it verified."""
     found = []
-    for path, kind in ((paths.DICTIONARY, "dictionary"), (paths.GRAMIAN, "gramian")):
+    for path, kind in ((paths.DICTIONARY, store.DictionaryInfo), (paths.GRAMIAN, store.GramianInfo)):
         opened = store.previous(path, kind)
         if opened:
             assert all(opened.intact(name, key) for name, key in opened.all_chunks()), f"{path} is a mixture"

@@ -20,17 +20,19 @@ EXTRACTOR = {"backbone": "synthetic", "weights": "none", "transform": "none"}
 
 def features(path: Path, n: int, n_features: int, seed: int) -> None:
     """Commit a store of n positive features, as after a ReLU and pooling, of 100 classes."""
-    facts = store.provenance({}, classes=[f"{c:03d}" for c in range(100)], extractor=EXTRACTOR, seed=seed)
-    draft = store.Draft(path, "features", facts, {"features": store.Spec.rows("float32", n, n_features)})
+    info = store.FeaturesInfo(
+        split="train", classes=tuple(f"{c:03d}" for c in range(100)), extractor=EXTRACTOR, seed=seed
+    )
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).gamma(0.5, 1.0, (100, n_features)).astype(np.float32)
     labels = rng.integers(0, 100, n)
-    for part in store.blocks(n):
-        noise = rng.standard_exponential((part.stop - part.start, n_features), np.float32)
-        draft["features"][part] = centres[labels[part]] * 0.5 + noise
-    draft.put("labels", labels)
-    draft.put("source", np.array([f"{seed}/{i}" for i in range(n)], dtype=np.dtypes.StringDType()))
-    draft.commit()
+    with store.Draft(path, info, {"features": store.Spec.rows("float32", n, n_features)}) as draft:
+        for i, part in enumerate(store.blocks(n)):
+            noise = rng.standard_exponential((part.stop - part.start, n_features), np.float32)
+            draft.write("features", (i, 0), centres[labels[part]] * 0.5 + noise)
+        draft.put("labels", labels)
+        draft.put("source", np.array([f"{seed}/{i}" for i in range(n)], dtype=np.dtypes.StringDType()))
+        draft.commit()
 
 
 def project(folder: Path, **changes: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,12 @@ from dseld_cli.cli.app import app
 ROOT = Path(__file__).parents[1]
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def unsynchronised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare tests the disk's acknowledgements; tests/faults has those that are about them."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dseld_cli.images.image_loading import Decode, Prepared, decoded, worker_pro
 from dseld_cli.runtime.console import say, track, warn
 from dseld_cli.runtime.engine import in_order
 
+Draft = store.Draft[store.FeaturesInfo]
 Skipped = dict[str, str]
 """Row of a broken image (as text, as JSON has it) to what is wrong with it."""
 
@@ -73,7 +74,7 @@ class Extracted:
         )
 
 
-def extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str, object], work: Work) -> Extracted:
+def extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str, Any], work: Work) -> Extracted:
     """Extract the features of images into a store at `path`, whose provenance says `facts` and what made them.
 
     Raises:
@@ -85,27 +86,56 @@ def extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str,
         return _extract(images, extractor, path, facts, work)
 
 
-def _extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str, object], work: Work) -> Extracted:
+def _extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str, Any], work: Work) -> Extracted:
     n = len(images)
     n_features = extractor.features([_first(images, extractor, work.skip)]).shape[1]
     specs = {"features": store.Spec.rows("float32", n, n_features)}
-    made_of = {"images_sha256": digest(images), "batch_size": work.batch_size, "classes": list(images.classes)}
-    provenance = store.provenance({}, **facts, **made_of, extractor=extractor.identity)
+    info = store.FeaturesInfo(
+        **facts,
+        images_sha256=digest(images),
+        batch_size=work.batch_size,
+        classes=tuple(images.classes),
+        extractor=extractor.identity,
+    )
     began = time.monotonic()
-    with store.Draft(path, "features", provenance, specs) as draft:
-        already = min(n, draft.done * store.ROWS)
-        skipped = {row: why for row, why in _skipped(draft).items() if int(row) < already}
-        for part, batches in _blocks(images, extractor, work, draft.done, path.stem):
-            if found := [batch.features for batch in batches if batch.features is not None]:
-                features, start = np.concatenate(found), part.start - len(skipped)
-                draft["features"][start : start + len(features)] = features
-            for batch in batches:
-                skipped |= batch.broken
-            draft.group.attrs["skipped"] = skipped
-            draft.checkpoint(draft.done + 1)
-        _commit(draft, images, skipped)
+    with store.Draft(path, info, specs) as draft:
+        rows = store.Rows(draft, "features")
+        start = _Progress.of(draft, rows.came)
+        skipped = _compute(draft, rows, start, _blocks(images, extractor, work, start.blocks, path.stem))
+        _commit(draft, rows, images, skipped)
+    already = min(n, start.blocks * store.spec.ROWS)
     rate = (n - already) / (time.monotonic() - began)
     return Extracted(path, n - len(skipped), len(images.classes), n_features, rate, list(skipped.values()))
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """How far an extraction came: blocks of images, rows of features that they gave, and images that were broken."""
+
+    blocks: int
+    rows: int
+    skipped: Skipped
+
+    @classmethod
+    def of(cls, draft: Draft, rows: int) -> _Progress:
+        """Look where a killed run has to go on, of which so many rows are in the draft for good."""
+        noted = [cls(*note) for note in draft.notes]
+        return next((one for one in reversed(noted) if one.rows <= rows), cls(0, 0, {}))
+
+
+def _compute(draft: Draft, rows: store.Rows, start: _Progress, blocks: Iterable[list[_Batch]]) -> Skipped:
+    """Write the features of the blocks that are left; what is wrong with the broken images of all."""
+    skipped, already = dict(start.skipped), rows.came - start.rows
+    for number, batches in enumerate(blocks, start.blocks + 1):
+        for batch in batches:
+            skipped |= batch.broken
+        if found := [batch.features for batch in batches if batch.features is not None]:
+            features = np.concatenate(found)
+            rows.add(features[already:])
+            already = max(0, already - len(features))
+        rows.hold()
+        draft.note([number, rows.came, skipped])
+    return skipped
 
 
 @dataclass(frozen=True)
@@ -117,9 +147,7 @@ class _Batch:
     broken: Skipped
 
 
-def _blocks(
-    images: Images, extractor: Backbone, work: Work, done: int, what: str
-) -> Iterator[tuple[slice, list[_Batch]]]:
+def _blocks(images: Images, extractor: Backbone, work: Work, done: int, what: str) -> Iterator[list[_Batch]]:
     """Blocks that are not on disk yet; batches never cross a block, so that a resumed run has the same ones."""
     n, size = len(images), work.batch_size
     blocks = list(store.blocks(n))[done:]
@@ -128,12 +156,12 @@ def _blocks(
         _batches(images, extractor, work, rows),
         n,
         f"extracting {what}",
-        done * store.ROWS,
+        done * store.spec.ROWS,
         length=lambda batch: len(batch.rows),
         unit="images",
     )
     for part in blocks:
-        yield part, [next(batches) for _ in range(part.start, part.stop, size)]
+        yield [next(batches) for _ in range(part.start, part.stop, size)]
 
 
 def _batches(images: Images, extractor: Backbone, work: Work, rows: list[range]) -> Iterator[_Batch]:
@@ -199,20 +227,13 @@ def _first(images: Images, extractor: Backbone, skip: bool) -> NDArray[Any]:
     raise UserError(f"{images.source[0]} and the {len(images) - 1} others are no readable images")
 
 
-def _skipped(draft: store.Draft) -> Skipped:
-    """Broken images that a killed run met."""
-    return dict(draft.group.attrs.get("skipped", {}))  # type: ignore[arg-type]
-
-
-def _commit(draft: store.Draft, images: Images, skipped: Skipped) -> None:
+def _commit(draft: Draft, rows: store.Rows, images: Images, skipped: Skipped) -> None:
     """Cut what skipped images leave free at the end, add labels and sources, and commit."""
     kept = np.setdiff1d(np.arange(len(images)), np.array([int(row) for row in skipped], dtype=np.int64))
     source = np.array([printable(name) for name in images.source], dtype=np.dtypes.StringDType())
+    rows.end()
     if skipped:
-        shape = (len(kept), draft["features"].shape[1])
-        draft["features"].resize(shape)
-        draft.specs["features"] = store.Spec.rows("float32", *shape)
-        draft.provenance = {**draft.provenance, "skipped": [str(source[int(row)]) for row in skipped]}
+        draft.info = replace(draft.info, skipped=tuple(str(source[int(row)]) for row in skipped))
     draft.put("labels", images.labels[kept])
     draft.put("source", source[kept])
     draft.commit()

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.backbones.base import restored
 from dseld_cli.backbones.extraction import Work, extract
 from dseld_cli.images.contents import digest
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
+from dseld_cli.store import project as paths
 
 FOLDER = "folder:"
 LONGEST_NAME = 160
@@ -56,7 +57,7 @@ class Sources:
     device: str
     extractor: Mapping[str, Any]
 
-    def features(self, name: str) -> store.Store:
+    def features(self, name: str) -> store.Features:
         """Features of an addition; of a folder whose content changed, extracted anew.
 
         Raises:
@@ -64,18 +65,18 @@ class Sources:
 
         """
         if not name.startswith(FOLDER):
-            return store.open_store(Path(name), "features")
+            return store.open_store(Path(name), store.FeaturesInfo)
         path = extracted(name)
-        kept = store.previous(path, "features")
-        if kept and kept.provenance["extractor"] == self.extractor and not _folder(name).is_dir():
+        kept = store.reusable(path, store.FeaturesInfo)
+        if kept and kept.info.extractor == self.extractor and not _folder(name).is_dir():
             return kept  # as in a clone that has the features alone
         found = pictures(name)
         contents = digest(found, path.with_suffix(".seen.json"))
-        known = kept.provenance.get("contents_sha256") if kept else None
-        if kept and kept.provenance["extractor"] == self.extractor and known == contents:
+        known = kept.info.contents_sha256 if kept else None
+        if kept and kept.info.extractor == self.extractor and known == contents:
             return kept
         self._extract(name, found, path, contents)
-        return store.open_store(path, "features")
+        return store.open_store(path, store.FeaturesInfo)
 
     def _extract(self, name: str, found: Images, path: Path, contents: str) -> None:
         facts = {"dataset": name, "split": "train", "limit_per_class": "all", "seed": 0, "val_share": 0}
@@ -109,7 +110,7 @@ def classes_of(name: str) -> list[str]:
     """
     if name.startswith(FOLDER):
         return list(pictures(name).classes)
-    return list(store.open_store(Path(name), "features").provenance["classes"])
+    return list(store.open_store(Path(name), store.FeaturesInfo).info.classes)
 
 
 def extracted(name: str) -> Path:

@@ -15,10 +15,10 @@ from dseld_cli.lca.inhibition import AtomBlocks
 def resident_atoms(memory: int, n_atoms: int, n_features: int) -> int:
     """Bytes of the atoms if they may stay in memory (at most a third of the budget), of two blocks if streamed."""
     size = 4 * n_atoms * n_features
-    return size if size <= memory // 3 else min(size, 2 * 4 * store.ROWS * n_features)
+    return size if size <= memory // 3 else min(size, 2 * 4 * store.spec.ROWS * n_features)
 
 
-def atom_blocks(dictionary: store.Store, device: str, memory: int) -> AtomBlocks:
+def atom_blocks(dictionary: store.Dictionary, device: str, memory: int) -> AtomBlocks:
     """Atoms of a dictionary, kept in memory or streamed from disk, whichever the budget allows.
 
     Raises:

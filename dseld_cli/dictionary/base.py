@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Draw(Protocol):
         """Seeds the draw."""
 
 
-def candidates(features: store.Store, duplicates: str) -> NDArray[np.int64]:
+def candidates(features: store.Features, duplicates: str) -> NDArray[np.int64]:
     """Rows among which atoms are drawn: all ("keep"), or all but exact copies of earlier ones ("drop")."""
     if duplicates == "keep":
         return np.arange(features.shape("labels")[0])
@@ -55,7 +56,7 @@ def choose(labels: NDArray[np.int64], n_classes: int, rows: NDArray[np.int64], d
 
 
 def build(
-    path: Path, features: store.Store, chosen: NDArray[np.int64], drawn: dict[str, object], memory: int
+    path: Path, features: store.Features, chosen: NDArray[np.int64], drawn: Mapping[str, Any], memory: int
 ) -> NDArray[np.int64]:
     """Commit the base of the images `chosen` (M,); `drawn` says how, for its provenance. Atoms of each class.
 
@@ -63,15 +64,20 @@ def build(
         UserError: if features of an image cannot be an atom, or another process builds the base.
 
     """
-    n_features, classes = features.shape("features")[1], features.provenance["classes"]
-    facts = {"classes": classes, "extractor": features.provenance["extractor"], **drawn}
+    n_features, classes = features.shape("features")[1], features.info.classes
+    info = store.BaseInfo(
+        inputs=store.fingerprints(features=features), classes=classes, extractor=features.info.extractor, **drawn
+    )
     specs = {"atoms": store.Spec.rows("float32", len(chosen), n_features)}
-    source, labels = features.read("source")[chosen], features.read("labels")[chosen]
-    panel = max(store.ROWS, memory // 4 // (4 * n_features) // store.ROWS * store.ROWS)
-    with store.Draft(path, "base", store.provenance({"features": features}, **facts), specs) as draft:
-        for part in store.blocks(len(chosen), panel):
-            draft["atoms"][part] = normalize(features.take("features", chosen[part]), source[part])
+    source, labels = features.read("source"), features.read("labels")[chosen]
+    panel = max(store.spec.ROWS, memory // 4 // (4 * n_features) // store.spec.ROWS * store.spec.ROWS)
+    with store.Draft(path, info, specs) as draft:
+        rows = store.Rows(draft, "atoms")
+        left = chosen[rows.came :]
+        for part in store.blocks(len(left), panel):
+            rows.add(normalize(features.take("features", left[part]), source[left[part]]))
+        rows.end()
         draft.put("labels", labels)
-        draft.put("source", source)
+        draft.put("source", source[chosen])
         draft.commit()
     return np.bincount(labels, minlength=len(classes))

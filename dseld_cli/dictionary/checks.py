@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.errors import UserError
-from dseld_cli.store import MADE_BY, Array, Store
+from dseld_cli.errors import DoesNotFit, UserError
+from dseld_cli.store import MADE_BY, Array, Base, Dictionary, Features
 
 UNIT_NORM_TOLERANCE = 1e-5
 
@@ -30,7 +30,7 @@ def normalize(rows: NDArray[np.float32], source: Sequence[str] | Array) -> NDArr
     return unit
 
 
-def require_unit_norm(rows: NDArray[np.float32], dictionary: Store) -> None:
+def require_unit_norm(rows: NDArray[np.float32], dictionary: Dictionary) -> None:
     """Refuse atoms that are not unit-norm: the recurrence subtracts I for the Gramian's diagonal.
 
     The zeros that a removed exemplar leaves are allowed: no input drives such a neuron, and none inhibits it.
@@ -44,23 +44,23 @@ def require_unit_norm(rows: NDArray[np.float32], dictionary: Store) -> None:
         raise dictionary.damaged("its atoms do not have unit L2 norm")
 
 
-def require_same_extractor(features: Store, dictionary: Store) -> None:
+def require_same_extractor(features: Features, dictionary: Base | Dictionary) -> None:
     """Refuse features that are not comparable with a dictionary's.
 
     Raises:
         UserError: saying what differs.
 
     """
-    ours, theirs = dictionary.provenance["extractor"], features.provenance["extractor"]
+    ours, theirs = dictionary.info.extractor, features.info.extractor
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key):
-            raise UserError(
+            raise DoesNotFit(
                 f"{features.path} was extracted with {key} {theirs.get(key)}, {dictionary.path} with {ours.get(key)}: "
                 f"run `{MADE_BY['features']}` for both with the same settings, then `{MADE_BY['base']}`"
             )
     n, m = features.shape("features")[1], dictionary.shape("atoms")[1]
     if n != m:
-        raise UserError(f"{features.path} has {n} features per image, {dictionary.path} has {m}: extract both alike")
+        raise DoesNotFit(f"{features.path} has {n} features per image, {dictionary.path} has {m}: extract both alike")
 
 
 def merged(lists: Iterable[Sequence[str]]) -> list[str]:

@@ -11,7 +11,7 @@ from dseld_cli import store
 from dseld_cli.lca.codes import SparseCodes
 
 
-def read_codes(stored: store.Store, images: slice | None = None) -> SparseCodes:
+def read_codes(stored: store.Codes, images: slice | None = None) -> SparseCodes:
     """Read the codes of all images of a store, or of consecutive ones.
 
     Raises:
@@ -21,27 +21,15 @@ def read_codes(stored: store.Store, images: slice | None = None) -> SparseCodes:
     bounds = stored.read("indptr")
     start, stop, _ = (images or slice(None)).indices(len(bounds) - 1)
     values = slice(int(bounds[start]), int(bounds[stop]))
-    codes = SparseCodes(
+    return SparseCodes(
         bounds[start : stop + 1] - bounds[start],
         stored.rows("indices", values),
         stored.rows("values", values),
         stored.rows("firing", slice(start, stop)),
     )
-    _require_sense(codes, stored)
-    return codes
 
 
-def _require_sense(codes: SparseCodes, stored: store.Store) -> None:
-    atoms = stored.provenance["atoms"]
-    if (np.diff(codes.indptr) < 0).any() or codes.indptr[-1] != len(codes.values):
-        raise stored.damaged("its rows do not follow one another")
-    if len(codes.indices) and not 0 <= codes.indices.min() <= codes.indices.max() < atoms:
-        raise stored.damaged(f"it names atoms that are not among the {atoms} there are")
-    if not np.isfinite(codes.values).all():
-        raise stored.damaged("it has activations that are not finite")
-
-
-def batches(indptr: NDArray[np.int64], most: int, images: int = store.ROWS) -> Iterator[slice]:
+def batches(indptr: NDArray[np.int64], most: int, images: int = store.spec.ROWS) -> Iterator[slice]:
     """Consecutive images, at most so many, whose codes have at most `most` values together, or that are alone."""
     start = 0
     while start < len(indptr) - 1:

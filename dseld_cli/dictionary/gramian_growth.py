@@ -18,7 +18,7 @@ from torch import Tensor
 from dseld_cli import chunks, store
 from dseld_cli.dictionary.checks import require_unit_norm
 from dseld_cli.dictionary.gramian import is_of
-from dseld_cli.errors import UserError
+from dseld_cli.errors import StoreDamaged
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.engine import in_order, workers
 from dseld_cli.runtime.progress import Track, quiet
@@ -66,12 +66,12 @@ class GramianGrowth:
         if self.seconds < 0:
             return f"{self.path}: up to date, all {self.tiles} tiles intact"
         return (
-            f"{self.path}: {self.atoms} x {self.atoms} in {self.tiles} tiles of {store.ROWS} x {store.ROWS} on and "
+            f"{self.path}: {self.atoms} x {self.atoms} in {self.tiles} tiles on and "
             f"below the diagonal, {self.written} of them written in {self.seconds:.1f} s, the others as they were"
         )
 
 
-def grow(path: Path, dictionary: store.Store, settings: Settings, track: Track = quiet) -> GramianGrowth:
+def grow(path: Path, dictionary: store.Dictionary, settings: Settings, track: Track = quiet) -> GramianGrowth:
     """Bring the Gramian at `path` up to date with a dictionary, and replace tiles that are damaged.
 
     Raises:
@@ -80,7 +80,7 @@ def grow(path: Path, dictionary: store.Store, settings: Settings, track: Track =
     """
     with store.locked(path):
         m = dictionary.shape("atoms")[0]
-        n_blocks = -(-m // store.ROWS)
+        n_blocks = -(-m // store.spec.ROWS)
         keys: list[store.Key] = [(i, j) for i in range(n_blocks) for j in range(i + 1)]
         reuse = _reuse(path, dictionary, settings.dtype)
         kept = [key for key in keys if reuse and reuse.whole(key)]
@@ -105,18 +105,18 @@ class Reuse:
 
     """
 
-    old: store.Store
+    old: store.Gramian
     same: frozenset[int]
     grown: int
     known: int
 
     @classmethod
-    def of(cls, old: store.Store, dictionary: store.Store) -> Reuse:
+    def of(cls, old: store.Gramian, dictionary: store.Dictionary) -> Reuse:
         """Compare the atoms of the dictionary with those of which the old Gramian is."""
-        now, then = dictionary.arrays["atoms"]["sha256"], old.provenance["atoms"]["sha256"]
+        now, then = dictionary.arrays["atoms"].sha256, old.info.atoms.sha256
         same = frozenset(int(key.split("/")[0]) for key in now if now[key] == then.get(key))
-        m = old.provenance["atoms"]["shape"][0]
-        last, known = divmod(m, store.ROWS)
+        m = old.info.atoms.shape[0]
+        last, known = divmod(m, store.spec.ROWS)
         if known and m < dictionary.shape("atoms")[0]:
             begins = dictionary.rows("atoms", slice(m - known, m))
             if chunks.digest(begins) == then[f"{last}/0"]:
@@ -132,24 +132,28 @@ class Reuse:
         i, j = key
         if i != self.grown or not (j == i or j in self.same):
             return None
-        rows, columns = (slice(k * store.ROWS, (k + 1) * store.ROWS) for k in key)
+        rows, columns = (slice(k * store.spec.ROWS, (k + 1) * store.spec.ROWS) for k in key)
         try:
             return torch.from_numpy(self.old.rows("gramian", rows, columns)).float()
-        except UserError:
+        except StoreDamaged:
             return None
 
 
-def _reuse(path: Path, dictionary: store.Store, dtype: str) -> Reuse | None:
+def _reuse(path: Path, dictionary: store.Dictionary, dtype: str) -> Reuse | None:
     """Look at what the Gramian that is there offers, if any."""
-    old = store.previous(path, "gramian")
-    if old is None or old.arrays["gramian"]["dtype"] != dtype or old.chunks("gramian") != (store.ROWS, store.ROWS):
+    old = store.reusable(path, store.GramianInfo)
+    if (
+        old is None
+        or old.arrays["gramian"].dtype != dtype
+        or old.chunks("gramian") != (store.spec.ROWS, store.spec.ROWS)
+    ):
         return None
     return Reuse.of(old, dictionary)
 
 
 def _compute(
     path: Path,
-    dictionary: store.Store,
+    dictionary: store.Dictionary,
     settings: Settings,
     reuse: Reuse | None,
     keys: list[store.Key],
@@ -159,10 +163,10 @@ def _compute(
     """Write all tiles but those that are kept; how many those were."""
     m, n_features = dictionary.shape("atoms")
     held = panel_blocks(settings.memory, n_features)
-    specs = {"gramian": store.Spec((m, m), settings.dtype, (store.ROWS, store.ROWS))}
-    provenance = store.provenance({}, atoms=dictionary.arrays["atoms"])
+    specs = {"gramian": store.Spec.tiles(settings.dtype, m)}
+    info = store.GramianInfo(atoms=dictionary.arrays["atoms"])
     old = reuse.old if reuse else None
-    with store.Draft(path, "gramian", provenance, specs, old, {"gramian": kept}) as draft:
+    with store.Draft(path, info, specs, old, {"gramian": kept}) as draft:
         missing = [key for key in keys if not draft.finished("gramian", key)]
         done = _write(draft, reuse, _tasks(dictionary, missing, held, torch.device(settings.device)))
         for _ in track(done, len(keys), "Gramian tiles", len(keys) - len(missing), unit="tiles"):
@@ -178,8 +182,8 @@ def panel_blocks(memory: int, n_features: int) -> int:
         UserError: if the budget does not hold two blocks and the tiles.
 
     """
-    block = 4 * store.ROWS * n_features
-    tiles = workers() * TILE_COPIES * 4 * store.ROWS**2
+    block = 4 * store.spec.ROWS * n_features
+    tiles = workers() * TILE_COPIES * 4 * store.spec.ROWS**2
     spare = arrays_within(memory, needed=3 * block + tiles, what="two blocks of atoms and the tiles in work")
     return max(1, (spare - tiles) // block - 2)
 
@@ -188,11 +192,11 @@ Task = tuple[store.Key, Tensor, Tensor]
 """A tile to make, and the blocks of atoms whose products it holds."""
 
 
-def _tasks(dictionary: store.Store, missing: list[store.Key], held: int, device: torch.device) -> Iterator[Task]:
+def _tasks(dictionary: store.Dictionary, missing: list[store.Key], held: int, device: torch.device) -> Iterator[Task]:
     """Missing tiles: panels of rows stay in memory while the blocks of columns stream past."""
 
     def block(i: int) -> Tensor:
-        atoms = dictionary.rows("atoms", slice(i * store.ROWS, (i + 1) * store.ROWS))
+        atoms = dictionary.rows("atoms", slice(i * store.spec.ROWS, (i + 1) * store.spec.ROWS))
         require_unit_norm(atoms, dictionary)
         return torch.from_numpy(atoms).to(device)
 
@@ -217,7 +221,7 @@ def product(rows: Tensor, columns: Tensor, known: Tensor | None = None) -> Tenso
     return tile
 
 
-def _write(draft: store.Draft, reuse: Reuse | None, tasks: Iterator[Task]) -> Iterator[None]:
+def _write(draft: store.Draft[store.GramianInfo], reuse: Reuse | None, tasks: Iterator[Task]) -> Iterator[None]:
     """Make and write tiles, several at once; say when each is done."""
     dtype = draft.specs["gramian"].dtype
 

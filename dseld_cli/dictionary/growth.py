@@ -30,7 +30,7 @@ class Growth:
 
     """
 
-    dictionary: store.Store
+    dictionary: store.Dictionary
     composition: Composition
     blocks: int
     kept: int
@@ -52,8 +52,8 @@ def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:
 
     """
     with store.locked(path):
-        old = store.previous(path, "dictionary")
-        n_blocks = -(-len(wanted.layout.images) // store.ROWS)
+        old = store.reusable(path, store.DictionaryInfo)
+        n_blocks = -(-len(wanted.layout.images) // store.spec.ROWS)
         same = unchanged_blocks(old, wanted) if old else []
         kept = [(name, _key(name, i)) for name in ARRAYS for i in same]
         if old and wanted.is_of(old):
@@ -62,7 +62,7 @@ def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:
                 store.tidy(path)
                 return Growth(old, wanted, n_blocks, -1)
         _write(path, wanted, old, kept, track)
-        return Growth(store.open_store(path, "dictionary"), wanted, n_blocks, len(same))
+        return Growth(store.open_store(path, store.DictionaryInfo), wanted, n_blocks, len(same))
 
 
 def grow_both(
@@ -88,7 +88,7 @@ def _key(name: str, block: int) -> store.Key:
 
 
 def _write(
-    path: Path, wanted: Composition, old: store.Store | None, kept: Iterable[tuple[str, store.Key]], track: Track
+    path: Path, wanted: Composition, old: store.Dictionary | None, kept: Iterable[tuple[str, store.Key]], track: Track
 ) -> None:
     base = wanted.segments[0].origin
     m, n_features = len(wanted.layout.images), base.shape("atoms")[1]
@@ -97,10 +97,9 @@ def _write(
         "labels": store.Spec.rows("int64", m),
         "source": store.Spec.rows("str", m),
     }
-    provenance = store.provenance({"base": base}, **wanted.described())
     taken = {name: [key for array, key in kept if array == name] for name in ARRAYS}
     parts = list(enumerate(store.blocks(m)))
-    with store.Draft(path, "dictionary", provenance, specs, old, taken) as draft:
+    with store.Draft(path, wanted.info, specs, old, taken) as draft:
         for i, part in track(parts, len(parts), "writing atoms"):
             for name in ARRAYS:
                 if not draft.finished(name, _key(name, i)):
@@ -108,7 +107,7 @@ def _write(
         draft.commit()
 
 
-def duplicates(new: Segment, dictionary: store.Store | None, track: Track = quiet) -> list[tuple[str, str]]:
+def duplicates(new: Segment, dictionary: store.Dictionary | None, track: Track = quiet) -> list[tuple[str, str]]:
     """Images of a segment whose atom equals an earlier one to the last bit, each with that one's name.
 
     Raises:
@@ -118,7 +117,7 @@ def duplicates(new: Segment, dictionary: store.Store | None, track: Track = quie
     names: list[str] = [*dictionary.read("source")] if dictionary else []
     m, found = len(names), [np.empty(0, np.uint64)]
     if dictionary:
-        blocks = track(dictionary.stream("atoms"), -(-m // store.ROWS), "looking for duplicates")
+        blocks = track(dictionary.stream("atoms"), -(-m // store.spec.ROWS), "looking for duplicates")
         found.append(keys_of(block for _, block in blocks))
     found.append(keys_of(new.atoms(np.arange(part.start, part.stop)) for part in store.blocks(len(new))))
     names += list(new.source)
@@ -146,7 +145,7 @@ class Cost:
     @classmethod
     def of(cls, m: int, grown: int, n_features: int, entry: int) -> Cost:
         """Foresee it for a Gramian whose entries have so many bytes."""
-        reached = range(m // store.ROWS, -(-grown // store.ROWS))
+        reached = range(m // store.spec.ROWS, -(-grown // store.spec.ROWS))
         tiles = sum(i + 1 for i in reached)
-        size = len(reached) * 4 * store.ROWS * n_features + tiles * entry * store.ROWS**2
+        size = len(reached) * 4 * store.spec.ROWS * n_features + tiles * entry * store.spec.ROWS**2
         return cls(len(reached), tiles, size, 2.0 * (grown - m) * grown * n_features)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from dseld_cli.dictionary.checks import normalize
 from dseld_cli.dictionary.duplicates import equal_to, keys, keys_of
 from dseld_cli.errors import UserError
-from dseld_cli.store import Array, Store
+from dseld_cli.store import Array, Dictionary, Features
 
 Int64 = NDArray[np.int64]
 
 
-def own_atoms(features: Store, dictionary: Store) -> list[Int64]:
+def own_atoms(features: Features, dictionary: Dictionary) -> list[Int64]:
     """Atoms that are each image itself or an exact copy of it, (n) arrays: same source, or equal once unit-norm."""
     source = features.read("source")
     images = np.concatenate([_unit_keys(block, source[part]) for part, block in features.stream("features")])

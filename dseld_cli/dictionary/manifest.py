@@ -10,9 +10,9 @@ fires; no other atom changes place. Compaction drops the tombstones, and all ato
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Segment:
     """
 
     name: str
-    origin: store.Store
+    origin: store.Base | store.Features
 
     def __len__(self) -> int:
         return self.origin.shape("labels")[0]
@@ -64,7 +64,7 @@ class Segment:
     @property
     def classes(self) -> list[str]:
         """Class names that this segment's labels index."""
-        return list(self.origin.provenance["classes"])
+        return list(self.origin.info.classes)
 
     def labels(self, classes: Sequence[str]) -> Rows:
         """Class of each image, (n,), as an index into `classes`."""
@@ -80,13 +80,14 @@ class Segment:
 
     def atoms(self, rows: Rows) -> NDArray[np.float32]:
         """Unit-norm atoms of any images (len(rows), N)."""
-        if self.origin.kind == "base":
+        if isinstance(self.origin.info, store.BaseInfo):
             return self.origin.take("atoms", rows)
         return normalize(self.origin.take("features", rows), self.source[rows])
 
-    def described(self) -> dict[str, Any]:
-        """Describe this segment, for provenance."""
-        return {"name": self.name, "fingerprint": self.origin.fingerprint, "images": len(self)}
+    @property
+    def info(self) -> store.SegmentInfo:
+        """What the provenance says of this segment."""
+        return store.SegmentInfo(self.name, self.origin.fingerprint, len(self))
 
 
 def parts_of(segments: Sequence[Segment], rows: Rows) -> Iterator[tuple[Segment, NDArray[np.bool_], Rows]]:
@@ -147,19 +148,22 @@ class Composition:
         layout = self.layout
         return np.bincount(self.labels[layout.images[~layout.tombstones]], minlength=len(self.classes))
 
-    def described(self) -> dict[str, Any]:
+    @property
+    def info(self) -> store.DictionaryInfo:
         """Provenance of a dictionary of this composition."""
-        return {
-            "segments": [segment.described() for segment in self.segments],
-            "removed": self.layout.removed.tolist(),
-            "compact": self.compact,
-            "classes": self.classes,
-            "extractor": self.segments[0].origin.provenance["extractor"],
-        }
+        base = self.segments[0].origin
+        return store.DictionaryInfo(
+            inputs=store.fingerprints(base=base),
+            segments=tuple(segment.info for segment in self.segments),
+            removed=tuple(self.layout.removed.tolist()),
+            compact=self.compact,
+            classes=tuple(self.classes),
+            extractor=base.info.extractor,
+        )
 
-    def is_of(self, dictionary: store.Store) -> bool:
-        """Whether a dictionary consists of just this."""
-        return all(dictionary.provenance[key] == fact for key, fact in self.described().items())
+    def is_of(self, dictionary: store.Dictionary) -> bool:
+        """Whether a dictionary consists of just this, whichever version made it."""
+        return replace(self.info, dseld=dictionary.info.dseld) == dictionary.info
 
     def block(self, name: str, part: slice) -> store.Array:
         """Make a block of one of the dictionary's arrays."""
@@ -178,7 +182,7 @@ class Composition:
         return atoms
 
 
-def compose(base: store.Store, listed: Listed, features: Callable[[str], store.Store]) -> Composition:
+def compose(base: store.Base, listed: Listed, features: Callable[[str], store.Features]) -> Composition:
     """Put together the dictionary that is listed; `features` opens those of an addition.
 
     Raises:
@@ -223,20 +227,20 @@ class Layout:
         return np.isin(self.images, self.removed)
 
     @classmethod
-    def of(cls, dictionary: store.Store) -> Layout:
+    def of(cls, dictionary: store.Dictionary) -> Layout:
         """Layout of a dictionary that was committed."""
-        facts = dictionary.provenance
-        total = sum(segment["images"] for segment in facts["segments"])
-        return cls(total, np.array(facts["removed"], np.int64), facts["compact"])
+        info = dictionary.info
+        total = sum(segment.images for segment in info.segments)
+        return cls(total, np.array(info.removed, np.int64), info.compact)
 
 
-def unchanged_blocks(old: store.Store, wanted: Composition) -> list[int]:
+def unchanged_blocks(old: store.Dictionary, wanted: Composition) -> list[int]:
     """Blocks of rows in which a dictionary of the wanted composition is what the old one is."""
     now, then = wanted.layout, Layout.of(old)
     common = in_common(old, wanted)
 
     def same(part: slice) -> bool:
-        was = slice(part.start, part.start + store.ROWS)  # not cut off where the new dictionary ends
+        was = slice(part.start, part.start + store.spec.ROWS)  # not cut off where the new dictionary ends
         images = now.images[part]
         return bool(
             np.array_equal(images, then.images[was])
@@ -247,11 +251,11 @@ def unchanged_blocks(old: store.Store, wanted: Composition) -> list[int]:
     return [i for i, part in enumerate(store.blocks(len(now.images))) if same(part)]
 
 
-def in_common(dictionary: store.Store, wanted: Composition) -> int:
+def in_common(dictionary: store.Dictionary, wanted: Composition) -> int:
     """Count the images of the segments with which both a dictionary and a composition begin."""
     images = 0
-    for old, new in zip(dictionary.provenance["segments"], wanted.segments, strict=False):
-        if old != new.described():
+    for old, new in zip(dictionary.info.segments, wanted.segments, strict=False):
+        if old != new.info:
             break
         images += len(new)
     return images

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.decoders.base import Decoder, Float32, Given, Int64, Trainable, shares
 from dseld_cli.decoders.registry import decoder
-from dseld_cli.errors import UserError
+from dseld_cli.errors import DoesNotFit, UserError
 from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.store import project as paths
 
 DYNAMICS = ("lambda", "tau", "steps")
 """Facts of codes that a trained decoder has to share with those that it learned from."""
@@ -33,8 +34,8 @@ class Reader:
     """
 
     decoder: Decoder
-    dictionary: store.Store
-    inputs: Mapping[str, store.Store] = field(default_factory=dict)
+    dictionary: store.Dictionary
+    inputs: Mapping[str, store.Network] = field(default_factory=dict)
     atoms_in_memory: bool = False
 
     @cached_property
@@ -58,7 +59,7 @@ class Reader:
 
     def shares(self, codes: SparseCodes, features: Callable[[], Float32]) -> Float32:
         """Score of each class for n images as its share of the positive scores, (n, n_classes)."""
-        n_classes = len(self.dictionary.provenance["classes"])
+        n_classes = len(self.dictionary.info.classes)
         given = Given(self.labels, n_classes, self.atoms, features, self.learned)
         scores = np.asarray(self.decoder.scores(codes, given))
         if scores.shape != (len(codes), n_classes):
@@ -72,7 +73,7 @@ class Reader:
 def reader(
     name: str,
     options: Mapping[str, object],
-    dictionary: store.Store,
+    dictionary: store.Dictionary,
     dynamics: Mapping[str, Any],
     atoms_in_memory: bool = False,
 ) -> Reader:
@@ -88,8 +89,8 @@ def reader(
 
 
 def network(
-    name: str, options: Mapping[str, object], dictionary: store.Store, dynamics: Mapping[str, Any]
-) -> store.Store:
+    name: str, options: Mapping[str, object], dictionary: store.Dictionary, dynamics: Mapping[str, Any]
+) -> store.Network:
     """Open what the training of a decoder gave.
 
     Raises:
@@ -97,15 +98,17 @@ def network(
             number of steps.
 
     """
-    found = store.open_store(paths.network(name), "network")
+    found = store.open_store(paths.network(name), store.NetworkInfo)
     store.require_input(found, "dictionary", dictionary)
     for key in DYNAMICS:
-        ours, theirs = dynamics[key], found.provenance[key]
+        ours, theirs = dynamics[key], found.info.dynamics[key]
         if ours != theirs:
-            raise UserError(
+            raise DoesNotFit(
                 f"{found.path} was trained on codes of {key} {theirs:g}, these have {ours:g}: run "
                 "`dseld encode --split train` and `dseld train-decoder` with the same settings"
             )
-    if (trained_with := found.provenance.get("options", {})) != options:
-        raise UserError(f"{found.path} was trained with options {trained_with}, not {options}: run train-decoder again")
+    if (trained_with := found.info.options or {}) != options:
+        raise DoesNotFit(
+            f"{found.path} was trained with options {trained_with}, not {options}: run train-decoder again"
+        )
     return found

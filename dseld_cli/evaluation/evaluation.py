@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize, relabel
 from dseld_cli.dictionary.manifest import Layout
-from dseld_cli.errors import UserError
+from dseld_cli.errors import OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.store import project as paths
 
 Int64 = NDArray[np.int64]
 
@@ -48,9 +49,9 @@ class Evaluation:
     """
 
     split: str
-    features: store.Store
-    dictionary: store.Store
-    codes: store.Store
+    features: store.Features
+    dictionary: store.Dictionary
+    codes: store.Codes
     rows: Int64
     truth: Int64
     predictions: Mapping[str, Predictions]
@@ -60,7 +61,7 @@ class Evaluation:
     @property
     def classes(self) -> list[str]:
         """Return the names of the classes."""
-        return list(self.dictionary.provenance["classes"])
+        return list(self.dictionary.info.classes)
 
     def summaries(self) -> dict[str, dict[str, float | int]]:
         """Return the main figures of each decoder."""
@@ -82,7 +83,7 @@ class Evaluation:
 
     def firing(self) -> NDArray[np.float64]:
         """Return the share of the neurons firing, (n, K)."""
-        return np.asarray(self.codes.read("firing") / self.codes.provenance["atoms"], np.float64)
+        return np.asarray(self.codes.read("firing") / self.codes.info.atoms, np.float64)
 
     def source(self) -> store.Array:
         """Return where each coded image came from, (n,)."""
@@ -90,7 +91,7 @@ class Evaluation:
 
     def true_names(self) -> list[str]:
         """Return the class of each coded image by name, whether the dictionary has it or not."""
-        names = self.features.provenance["classes"]
+        names = self.features.info.classes
         return [names[label] for label in self.features.read("labels")[self.rows]]
 
     def setting(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Evaluation:
             "exemplars": int(np.count_nonzero(~Layout.of(self.dictionary).tombstones)),
             "features": self.dictionary.shape("atoms")[1],
             "classes": len(self.classes),
-            **{key: self.codes.provenance[key] for key in ("lambda", "tau", "steps")},
+            **self.codes.info.dynamics,
         }
 
     def in_dictionary(self) -> int:
@@ -143,15 +144,15 @@ def collect(
             dictionary has, or `memory` does not hold them.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    features = store.open_store(paths.features(split), "features")
-    codes = store.open_store(paths.codes(split), "codes")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    features = store.open_store(paths.features(split), store.FeaturesInfo)
+    codes = store.open_store(paths.codes(split), store.CodesInfo)
     store.require_input(codes, "features", features)
     store.require_input(codes, "dictionary", dictionary)
     rows = codes.read("rows")
     wanted = len(decoders) + len(optional) + len(baselines)
     arrays_within(memory, _needed(codes, wanted), f"{wanted} predictions of {len(rows)} images")
-    names, classes = features.provenance["classes"], dictionary.provenance["classes"]
+    names, classes = features.info.classes, dictionary.info.classes
     truth = relabel(features.read("labels"), names, classes)[rows]
     if not (truth >= 0).any():
         raise UserError(
@@ -165,9 +166,9 @@ def collect(
     return Evaluation(split, features, dictionary, codes, rows, truth, found, compared, left_out)
 
 
-def _needed(codes: store.Store, predictions: int) -> int:
+def _needed(codes: store.Codes, predictions: int) -> int:
     """Bytes of predictions, their metrics, and the share of neurons firing at each step."""
-    (n, steps), classes = codes.shape("firing"), len(codes.provenance["classes"])
+    (n, steps), classes = codes.shape("firing"), len(codes.info.classes)
     return n * (predictions * (4 * classes + 8) + 2 * classes + 16 * steps)
 
 
@@ -175,26 +176,28 @@ def _few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def of_decoder(name: str, codes: store.Store, split: str) -> Predictions:
+def of_decoder(name: str, codes: store.Codes, split: str) -> Predictions:
     """Read the predictions of a decoder for these codes.
 
     Raises:
         UserError: if there are none.
 
     """
-    predictions = store.open_store(paths.predictions(name, split), "predictions")
+    predictions = store.open_store(paths.predictions(name, split), store.PredictionsInfo)
     store.require_input(predictions, "codes", codes)
     return Predictions(predictions.read("labels"), predictions.read("scores"))
 
 
-def of_baseline(name: str, dictionary: store.Store, features: store.Store, rows: Int64, split: str) -> Predictions:
+def of_baseline(
+    name: str, dictionary: store.Dictionary, features: store.Features, rows: Int64, split: str
+) -> Predictions:
     """Read the predictions of a baseline that learned from these exemplars, for the images that were coded.
 
     Raises:
         UserError: if there are none.
 
     """
-    predictions = store.open_store(paths.baseline(name, split), "baseline")
+    predictions = store.open_store(paths.baseline(name, split), store.BaselineInfo)
     store.require_input(predictions, "dictionary", dictionary)
     store.require_input(predictions, "features", features)
     return Predictions(predictions.read("labels")[rows], predictions.read("scores")[rows])
@@ -204,5 +207,5 @@ def _if_there(names: Iterable[str], read: Any, left_out: dict[str, str]) -> Iter
     for name in names:
         try:
             yield name, read(name)
-        except UserError as error:
+        except (StoreMissing, OutOfDate) as error:
             left_out[name] = str(error)

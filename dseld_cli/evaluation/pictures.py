@@ -9,17 +9,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.errors import UserError
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import printable
+from dseld_cli.store import project as paths
 
 THUMBNAIL = 96
 """Longest side of a picture, in pixels."""
 FOLDER = "folder:"
 
 
-def thumbnails(wanted: Collection[str], dictionary: store.Store, root: Path) -> dict[str, str]:
+def thumbnails(wanted: Collection[str], dictionary: store.Dictionary, root: Path) -> dict[str, str]:
     """Make data URIs of the pictures that are to be had, by source; features made elsewhere have none.
 
     `root` is where named data sets are.
@@ -32,17 +33,17 @@ def thumbnails(wanted: Collection[str], dictionary: store.Store, root: Path) -> 
     return found
 
 
-def origins(dictionary: store.Store) -> Iterator[tuple[str, str, str]]:
+def origins(dictionary: store.Dictionary) -> Iterator[tuple[str, str, str]]:
     """Say where images came from: what the names of their sources begin with, data set, split."""
-    for segment in dictionary.provenance["segments"][1:]:
-        name = segment["name"]
+    for segment in dictionary.info.segments[1:]:
+        name = segment.name
         if name.startswith(FOLDER):
             yield f"{name}:", name, "train"
-        elif added := store.previous(Path(name), "features"):
-            yield f"{name}:", added.provenance["dataset"], added.provenance["split"]
+        elif added := store.previous(Path(name), store.FeaturesInfo):
+            yield f"{name}:", added.info.dataset, added.info.split
     for split in ("train", "val", "test"):
-        if features := store.previous(paths.features(split), "features"):
-            yield "", features.provenance["dataset"], split
+        if features := store.previous(paths.features(split), store.FeaturesInfo):
+            yield "", features.info.dataset, split
 
 
 def _pictures(wanted: Collection[str], dataset: str, root: Path, split: str) -> Iterator[tuple[str, str]]:

@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from dseld_cli import __version__, paths
+from dseld_cli import __version__
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
 from dseld_cli.evaluation.gallery import Thumbnails, gallery, without_path
 from dseld_cli.evaluation.pictures import uri
 from dseld_cli.evaluation.workload import Workload, measured
 from dseld_cli.runtime.text import shown
+from dseld_cli.store import project as paths
 
 DECIDER = "class-sum"
 """The decoder of the gallery, if it was run: its score is a sum over exemplars; otherwise the first that was."""
@@ -39,8 +40,8 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
     decider = DECIDER if DECIDER in found.predictions else next(iter(found.predictions))
     return {
         "version": __version__,
-        "dataset": without_path(found.features.provenance.get("dataset", "given")),
-        "backbone": found.dictionary.provenance["extractor"]["backbone"],
+        "dataset": without_path(found.features.info.dataset),
+        "backbone": found.dictionary.info.extractor["backbone"],
         "setting": setting,
         "results": found.summaries(),
         "baselines": found.baseline_summaries(),

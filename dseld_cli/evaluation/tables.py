@@ -9,10 +9,10 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from dseld_cli import paths
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
 from dseld_cli.runtime.text import cell, json_text
+from dseld_cli.store import project as paths
 
 
 def figures(evaluation: Evaluation) -> dict[str, Any]:

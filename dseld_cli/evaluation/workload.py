@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import paths, store
-from dseld_cli.errors import UserError
+from dseld_cli import store
+from dseld_cli.errors import OutOfDate, StoreMissing
+from dseld_cli.store import project as paths
 
 FLOAT = 4
 """Bytes of a number, float32."""
@@ -122,12 +123,12 @@ def footprint(atoms: int, features: int) -> dict[str, int]:
 def measured() -> dict[str, Any] | None:
     """Measure the codes of the test split; None where there are none that belong to the current stores."""
     try:
-        dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-        features = store.open_store(paths.features("test"), "features")
-        codes = store.open_store(paths.codes("test"), "codes")
+        dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+        features = store.open_store(paths.features("test"), store.FeaturesInfo)
+        codes = store.open_store(paths.codes("test"), store.CodesInfo)
         store.require_input(codes, "dictionary", dictionary)
         store.require_input(codes, "features", features)
-    except UserError:
+    except (StoreMissing, OutOfDate):
         return None
     atoms, n_features = dictionary.shape("atoms")
     firing = codes.read("firing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def images_of(dataset: str, root: Path, split: str, draw: Draw) -> Images:
     return found if len(rows) == len(found) else found.select(rows)
 
 
-def drawn(draw: Draw) -> dict[str, object]:
+def drawn(draw: Draw) -> dict[str, Any]:
     """Say what decides a split, to be kept with what is made of its images."""
     share = draw.val_share if "val" in draw.splits else 0
     return {"limit_per_class": draw.limit_per_class, "seed": draw.seed, "val_share": share}

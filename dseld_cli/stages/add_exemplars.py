@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.edit import edited
 from dseld_cli.config.load import load
 from dseld_cli.config.schema import Params
@@ -15,6 +15,7 @@ from dseld_cli.dictionary.gramian_growth import Settings
 from dseld_cli.dictionary.growth import Cost, duplicates, grow, grow_both
 from dseld_cli.dictionary.manifest import Composition, Segment, compose
 from dseld_cli.runtime.console import say, track, warn
+from dseld_cli.store import project as paths
 
 
 def run(params: Params, source: str | None = None, dry_run: bool = False) -> None:
@@ -24,7 +25,7 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
         UserError: if an addition is not there, is listed twice, or does not go with the base.
 
     """
-    base = store.open_store(paths.BASE, "base")
+    base = store.open_store(paths.BASE, store.BaseInfo)
     with store.locked(paths.DICTIONARY):
         if source is None:
             say(str(grow(paths.DICTIONARY, _composed(params, base), track)))
@@ -39,7 +40,7 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
             _foresee(params, base, source)
 
 
-def _add(params: Params, base: store.Store, source: str) -> None:
+def _add(params: Params, base: store.Base, source: str) -> None:
     additions = list(dict.fromkeys([*params.additions, source]))
     wanted = _composed(params.model_copy(update={"additions": additions}), base)
     if source not in params.additions:
@@ -51,8 +52,8 @@ def _add(params: Params, base: store.Store, source: str) -> None:
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
 
 
-def _composed(params: Params, base: store.Store) -> Composition:
-    wanted = compose(base, params, Sources(params.extract, params.run.device, base.provenance["extractor"]).features)
+def _composed(params: Params, base: store.Base) -> Composition:
+    wanted = compose(base, params, Sources(params.extract, params.run.device, base.info.extractor).features)
     for name in wanted.unmatched:
         warn(f"removals: {name} names no image of the base or an addition")
     return wanted
@@ -60,7 +61,7 @@ def _composed(params: Params, base: store.Store) -> Composition:
 
 def _report_duplicates(new: Segment) -> None:
     """Warn of images whose atom is in the current dictionary already, or twice among the new ones."""
-    found = duplicates(new, store.previous(paths.DICTIONARY, "dictionary"), track)
+    found = duplicates(new, store.previous(paths.DICTIONARY, store.DictionaryInfo), track)
     for image, twin in found[:3]:
         warn(f"{image} has the same features as {twin}")
     if found:
@@ -69,9 +70,9 @@ def _report_duplicates(new: Segment) -> None:
         )
 
 
-def _foresee(params: Params, base: store.Store, source: str) -> None:
+def _foresee(params: Params, base: store.Base, source: str) -> None:
     """Say what adding a source would add, cost and need in disk."""
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     if source.startswith(FOLDER):
         images = pictures(source)
         labels, classes = images.labels, list(images.classes)
@@ -82,7 +83,7 @@ def _foresee(params: Params, base: store.Store, source: str) -> None:
         twins = duplicates(new, dictionary, track)
         say(f"{source}: {len(twins)} duplicates" + (f", such as {twins[0][0]} of {twins[0][1]}" if twins else ""))
     m, n_features = dictionary.shape("atoms")
-    unknown = [classes[c] for c in np.unique(labels) if classes[c] not in dictionary.provenance["classes"]]
+    unknown = [classes[c] for c in np.unique(labels) if classes[c] not in dictionary.info.classes]
     say(f"would add {len(labels)} images to {m} atoms; new classes: {', '.join(unknown) or 'none'}")
     cost = Cost.of(m, m + len(labels), n_features, 2 if params.gramian.dtype == "float16" else 4)
     free = shutil.disk_usage(paths.DATA).free

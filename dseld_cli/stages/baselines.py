@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation.baselines import Baseline, Labels, Rows, class_means, logistic, neighbours
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, track
+from dseld_cli.store import project as paths
 
 IMAGES = 1000
 """Images classified at a time, at most."""
@@ -27,16 +28,16 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
         UserError: if there is no dictionary, the features do not go with it, or the budget does not hold the atoms.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    features = store.open_store(paths.features(split), "features")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
     _require_room(params, dictionary, features)
-    atoms, labels, classes = dictionary.read("atoms"), dictionary.read("labels"), dictionary.provenance["classes"]
+    atoms, labels, classes = dictionary.read("atoms"), dictionary.read("labels"), dictionary.info.classes
     if not (there := atoms.any(axis=1)).all():  # a removed exemplar leaves a tombstone of zeros
         atoms, labels = atoms[there], labels[there]
     if len(np.unique(labels)) < 2:
         raise UserError(f"{dictionary.path} has exemplars of one class only: there is nothing to tell apart")
-    facts = store.provenance({"dictionary": dictionary, "features": features}, split=split, classes=classes)
+    inputs = store.fingerprints(dictionary=dictionary, features=features)
     for name in names or params.baselines.names:
         model = fitted(name, atoms, labels, len(classes), params.baselines.neighbours)
         if model.said:
@@ -44,7 +45,8 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
         scores = np.concatenate(list(_classified(model, features, len(atoms), name)))
         path = paths.baseline(name, split)
         arrays = {"labels": scores.argmax(axis=1), "scores": scores}
-        store.write(path, "baseline", {**facts, "baseline": name}, arrays)
+        info = store.BaselineInfo(inputs=inputs, split=split, classes=classes, baseline=name)
+        store.write(path, info, arrays)
         say(f"{path}: {len(scores)} images")
 
 
@@ -57,15 +59,15 @@ def fitted(name: str, atoms: Rows, labels: Labels, n_classes: int, k: int) -> Ba
     return logistic(atoms, labels, n_classes, track)
 
 
-def _require_room(params: Params, dictionary: store.Store, features: store.Store) -> None:
-    (m, n), classes = dictionary.shape("atoms"), len(dictionary.provenance["classes"])
+def _require_room(params: Params, dictionary: store.Dictionary, features: store.Features) -> None:
+    (m, n), classes = dictionary.shape("atoms"), len(dictionary.info.classes)
     while_fitting = 4 * (2 * m * n + 3 * m * classes)
-    while_classifying = 12 * COSINES + 4 * store.ROWS * n
+    while_classifying = 12 * COSINES + 4 * store.spec.ROWS * n
     needed = while_fitting + while_classifying + 8 * features.shape("features")[0] * classes
     arrays_within(params.run.memory, needed, f"{m} exemplars of {n} features, and what baselines make of them")
 
 
-def _classified(model: Baseline, features: store.Store, n_atoms: int, name: str) -> Iterator[Rows]:
+def _classified(model: Baseline, features: store.Features, n_atoms: int, name: str) -> Iterator[Rows]:
     """Scores of the classes, block by block, (B, n_classes)."""
     n = features.shape("features")[0]
     parts = list(store.blocks(n, max(1, min(IMAGES, COSINES // n_atoms))))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import Sources
 from dseld_cli.dictionary.base import build, candidates, choose
 from dseld_cli.dictionary.growth import grow
 from dseld_cli.dictionary.manifest import compose
 from dseld_cli.runtime.console import say, track, warn
+from dseld_cli.store import project as paths
 
 
 def run(params: Params, base_only: bool = False) -> None:
@@ -24,8 +27,8 @@ def run(params: Params, base_only: bool = False) -> None:
     _build(params)
     if base_only:
         return
-    base = store.open_store(paths.BASE, "base")
-    wanted = compose(base, params, Sources(params.extract, params.run.device, base.provenance["extractor"]).features)
+    base = store.open_store(paths.BASE, store.BaseInfo)
+    wanted = compose(base, params, Sources(params.extract, params.run.device, base.info.extractor).features)
     for name in wanted.unmatched:
         warn(f"removals: {name} names no image of the base or an addition")
     say(str(grow(paths.DICTIONARY, wanted, track)))
@@ -33,8 +36,8 @@ def run(params: Params, base_only: bool = False) -> None:
 
 def _build(params: Params) -> None:
     settings = params.build_dict
-    features = store.open_store(paths.features(settings.split), "features")
-    (n, n_features), classes = features.shape("features"), features.provenance["classes"]
+    features = store.open_store(paths.features(settings.split), store.FeaturesInfo)
+    (n, n_features), classes = features.shape("features"), features.info.classes
     rows = candidates(features, settings.duplicates)
     if dropped := n - len(rows):
         say(f"{features.path}: {dropped} of {n} images are exact duplicates, dropped")
@@ -44,7 +47,7 @@ def _build(params: Params) -> None:
     _report_classes(classes, counts)
 
 
-def _report_classes(classes: list[str], counts: NDArray[np.int64]) -> None:
+def _report_classes(classes: Sequence[str], counts: NDArray[np.int64]) -> None:
     """Say how many atoms each class has, or, where that is too long a line, the extremes."""
     if len(classes) <= 20:
         say("atoms per class: " + ", ".join(f"{name} {count}" for name, count in zip(classes, counts, strict=True)))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.backbones.base import Backbone, restored
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import UNDECIDED, predict
@@ -28,6 +28,7 @@ from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.lca.working_set import Coded
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, say_json, table, track, warn
+from dseld_cli.store import project as paths
 
 BATCH = 32
 POLL = 0.1
@@ -67,7 +68,7 @@ class Classifier:
     params: Params
 
     @property
-    def dictionary(self) -> store.Store:
+    def dictionary(self) -> store.Dictionary:
         """Its dictionary."""
         return self.reader.dictionary
 
@@ -93,7 +94,7 @@ class Classifier:
                 f"lca.tau {lca.tau:g}: raise lca.tau or lca.lambda"
             )
         scores = self.reader.shares(coded.codes, lambda: features)
-        classes, most = self.dictionary.provenance["classes"], self.params.classify.exemplars
+        classes, most = self.dictionary.info.classes, self.params.classify.exemplars
         for i, label in enumerate(predict(scores)):
             speakers = explain(coded.codes, i, self.reader.labels, int(label), most)
             decided = [Exemplar(str(self.source[s.atom]), s.activation, s.share) for s in speakers]
@@ -162,19 +163,19 @@ def loaded(params: Params) -> Classifier:
             budget does not hold it.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     _warn_of_another_composition(params, dictionary)
     name, lca = params.classify.decoder, params.lca
     dynamics = {"lambda": lca.lambda_, "tau": lca.tau, "steps": lca.steps}
     of_name = reader(name, params.decoder_options.get(name, {}), dictionary, dynamics)
-    extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
+    extractor = restored(dictionary.info.extractor, params.extract.weights, params.run.device)
     return Classifier(extractor, encoder(dictionary, params), of_name, params)
 
 
-def _warn_of_another_composition(params: Params, dictionary: store.Store) -> None:
+def _warn_of_another_composition(params: Params, dictionary: store.Dictionary) -> None:
     """Say that params.yaml and the dictionary are of different versions, as after git checkout without dvc checkout."""
-    facts = dictionary.provenance
-    has = ([segment["name"] for segment in facts["segments"][1:]], len(facts["removed"]), facts["compact"])
+    info = dictionary.info
+    has = ([segment.name for segment in info.segments[1:]], len(info.removed), info.compact)
     wanted = (list(params.additions), len(params.removals), params.compact)
     if has != wanted:
         warn(
@@ -183,7 +184,7 @@ def _warn_of_another_composition(params: Params, dictionary: store.Store) -> Non
         )
 
 
-def encoder(dictionary: store.Store, params: Params) -> Callable[[NDArray[np.float32]], Coded]:
+def encoder(dictionary: store.Dictionary, params: Params) -> Callable[[NDArray[np.float32]], Coded]:
     """Return what codes up to BATCH images (B, N) over a dictionary.
 
     Raises:
@@ -219,7 +220,7 @@ def _prepared(files: Sequence[Path], extractor: Backbone, skip: bool) -> tuple[l
     return readable, arrays
 
 
-def _require_fits(features: NDArray[np.float32], dictionary: store.Store, image: Path) -> None:
+def _require_fits(features: NDArray[np.float32], dictionary: store.Dictionary, image: Path) -> None:
     n, m = features.shape[1], dictionary.shape("atoms")[1]
     if n != m:
         raise UserError(

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.decoders.base import UNDECIDED, Trainable, predict
 from dseld_cli.dictionary.codes import batches, read_codes
-from dseld_cli.errors import UserError
+from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, table, track
+from dseld_cli.store import project as paths
 
 Float32 = NDArray[np.float32]
 
@@ -35,14 +36,14 @@ def run(
         UserError: if there are no codes, they are not over the current dictionary, or a decoder was not trained on it.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    stored = store.open_store(paths.codes(split), "codes")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    stored = store.open_store(paths.codes(split), store.CodesInfo)
     store.require_input(stored, "dictionary", dictionary)
     in_memory = atoms_bytes(dictionary) <= params.run.memory // 3
 
     def decode(name: str) -> None:
         chosen = {**params.decoder_options.get(name, {}), **(options or {})}
-        of_name = reader(name, chosen, dictionary, stored.provenance, in_memory)
+        of_name = reader(name, chosen, dictionary, stored.info.dynamics, in_memory)
         _decode(of_name, name, split, stored, params.run.memory)
 
     for name in decoders or params.decoders:
@@ -50,7 +51,7 @@ def run(
     for name in () if decoders else params.trained_decoders:
         try:
             decode(name)
-        except UserError as error:
+        except (StoreMissing, OutOfDate, DoesNotFit) as error:
             say(f"without {name}: {error}")
 
 
@@ -69,24 +70,24 @@ def _described(name: str) -> Iterator[list[str]]:
         yield [name, str(error)]
 
 
-def atoms_bytes(dictionary: store.Store) -> int:
+def atoms_bytes(dictionary: store.Dictionary) -> int:
     """Bytes of all atoms."""
     m, n = dictionary.shape("atoms")
     return 4 * m * n
 
 
-def _decode(of_name: Reader, name: str, split: str, stored: store.Store, memory: int) -> None:
+def _decode(of_name: Reader, name: str, split: str, stored: store.Codes, memory: int) -> None:
     dictionary = of_name.dictionary
-    classes, n = dictionary.provenance["classes"], len(stored.read("rows"))
+    classes, n = dictionary.info.classes, len(stored.read("rows"))
     scores = np.zeros((n, len(classes)), np.float32)
     for part in track(_blocks(of_name, stored, scores.nbytes, memory), n, f"decoding, {name}", length=_images):
         codes = read_codes(stored, part)
         scores[part] = of_name.shares(codes, _features(stored, split, part))
     predicted = predict(scores)
-    inputs = {"codes": stored, **of_name.inputs}
-    facts = store.provenance(inputs, decoder=name, split=split, classes=classes)
+    inputs = store.fingerprints(codes=stored, **of_name.inputs)
+    info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes)
     path = paths.predictions(name, split)
-    store.write(path, "predictions", facts, {"labels": predicted, "scores": scores})
+    store.write(path, info, {"labels": predicted, "scores": scores})
     undecided = int((predicted == UNDECIDED).sum())
     say(f"{path}: {n} images" + (f", {undecided} undecided" if undecided else ""))
 
@@ -95,18 +96,18 @@ def _images(part: slice) -> int:
     return int(part.stop - part.start)
 
 
-def _features(stored: store.Store, split: str, part: slice) -> Callable[[], Float32]:
+def _features(stored: store.Codes, split: str, part: slice) -> Callable[[], Float32]:
     """Read the features of coded images, when a decoder asks for them."""
 
     def read() -> Float32:
-        features = store.open_store(paths.features(split), "features")
+        features = store.open_store(paths.features(split), store.FeaturesInfo)
         store.require_input(stored, "features", features)
         return features.take("features", stored.read("rows")[part])
 
     return read
 
 
-def _blocks(of_name: Reader, stored: store.Store, scores: int, memory: int) -> Iterator[slice]:
+def _blocks(of_name: Reader, stored: store.Codes, scores: int, memory: int) -> Iterator[slice]:
     """Consecutive images of which the budget holds features, scores, and as many atoms as fire.
 
     Raises:
@@ -114,9 +115,9 @@ def _blocks(of_name: Reader, stored: store.Store, scores: int, memory: int) -> I
 
     """
     n_features = of_name.dictionary.shape("atoms")[1]
-    row, n_classes = 4 * n_features, len(of_name.dictionary.provenance["classes"])
+    row, n_classes = 4 * n_features, len(of_name.dictionary.info.classes)
     learned = sum(array.nbytes for array in of_name.learned.values())
-    atoms = atoms_bytes(of_name.dictionary) if of_name.atoms_in_memory else store.ROWS * row
-    fixed = 2 * scores + atoms + learned + store.ROWS * (row + 8 * n_classes)
-    spare = arrays_within(memory, fixed + store.ROWS * row, "the scores of all images and the atoms that fire")
+    atoms = atoms_bytes(of_name.dictionary) if of_name.atoms_in_memory else store.spec.ROWS * row
+    fixed = 2 * scores + atoms + learned + store.spec.ROWS * (row + 8 * n_classes)
+    spare = arrays_within(memory, fixed + store.spec.ROWS * row, "the scores of all images and the atoms that fire")
     return batches(stored.read("indptr"), (spare - fixed) // 2 // row)

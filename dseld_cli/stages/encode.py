@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.atoms import atom_blocks, resident_atoms
 from dseld_cli.dictionary.checks import require_same_extractor
@@ -27,6 +26,7 @@ from dseld_cli.lca.recurrence import Dynamics, respond
 from dseld_cli.lca.working_set import Coded
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, track, warn
+from dseld_cli.store import project as paths
 
 LARGEST_BATCH = 1000
 """Images a batch where memory allows: larger ones are no faster, unless the Gramian is read once for all of them."""
@@ -48,15 +48,15 @@ def run(params: Params, split: str = "test") -> None:
             process codes this split.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    features = store.open_store(paths.features(split), "features")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
-    inputs = {"features": features, "dictionary": dictionary}
+    gramian = None
     if params.encode.inhibition == "gramian":
-        inputs["gramian"] = store.open_store(paths.GRAMIAN, "gramian")
-        require_of(inputs["gramian"], dictionary)
+        gramian = store.open_store(paths.GRAMIAN, store.GramianInfo)
+        require_of(gramian, dictionary)
     with store.locked(paths.codes(split)):
-        _code(params, split, inputs)
+        _code(params, split, features, dictionary, gramian)
 
 
 def skip(split: str) -> None:
@@ -65,26 +65,29 @@ def skip(split: str) -> None:
     say("params.yaml lists no trained decoders: there are no training images to code")
 
 
-def _code(params: Params, split: str, inputs: dict[str, store.Store]) -> None:
-    features, dictionary = inputs["features"], inputs["dictionary"]
+def _code(
+    params: Params, split: str, features: store.Features, dictionary: store.Dictionary, gramian: store.Gramian | None
+) -> None:
     rows, barred = images_to_code(params, split, features, dictionary)
     batch = batch_size(params, len(rows), *dictionary.shape("atoms"))
-    facts = _facts(params, split, dictionary, batch)
+    inputs = store.fingerprints(features=features, dictionary=dictionary)
+    inputs |= store.fingerprints(gramian=gramian) if gramian else {}
+    info = _info(params, split, dictionary, batch, inputs)
     atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
-    gramian = _gramian_tiles(inputs["gramian"], params.run.device) if "gramian" in inputs else None
+    tiles_of = _gramian_tiles(gramian, params.run.device) if gramian else None
     wanted = torch.from_numpy(features.read("features")[rows]).to(params.run.device)
     dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
     _report_threshold(wanted[:SAMPLE], atoms, dynamics.lambda_)
-    network = Network(atoms, gramian, *dictionary.shape("atoms"))
+    network = Network(atoms, tiles_of, *dictionary.shape("atoms"))
     encode = network.prove if params.encode.method == "working-set" else network.respond
-    with store.Draft(paths.codes(split), "codes", store.provenance(inputs, **facts)) as draft:
+    with store.Draft(paths.codes(split), info) as draft:
         _encode(draft, wanted, barred, features.read("source")[rows], batch, encode, dynamics, params.encode.energy)
         parts = _finish(draft, rows)
     _summarise(paths.codes(split), parts, network.n_atoms)
 
 
 def images_to_code(
-    params: Params, split: str, features: store.Store, dictionary: store.Store
+    params: Params, split: str, features: store.Features, dictionary: store.Dictionary
 ) -> tuple[NDArray[np.int64], Barred]:
     """Rows of the images to code; for the train split, on whose codes decoders are trained, their own atoms as well."""
     n = features.shape("features")[0]
@@ -94,7 +97,7 @@ def images_to_code(
 
 
 def images_to_train_on(
-    params: Params, features: store.Store, dictionary: store.Store
+    params: Params, features: store.Features, dictionary: store.Dictionary
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Rows of training images, as params.yaml's train_decoder wants them and removals allows, with their own atoms.
 
@@ -136,7 +139,7 @@ def batch_size(params: Params, n_images: int, n_atoms: int, n_features: int) -> 
     def needed(batch: int) -> int:
         if method == "working-set":
             return fixed + working_set.memory_needed(batch, n_atoms, n_features, params.lca.steps)
-        return fixed + 4 * (DENSE_ARRAYS * batch * n_atoms + 3 * store.ROWS * max(n_features, store.ROWS))
+        return fixed + 4 * (DENSE_ARRAYS * batch * n_atoms + 3 * store.spec.ROWS * max(n_features, store.spec.ROWS))
 
     spare = arrays_within(memory, needed(1), "the features, a block of atoms, and one image's network")
     batch = n_images if params.encode.inhibition == "gramian" else min(LARGEST_BATCH, n_images)
@@ -145,16 +148,29 @@ def batch_size(params: Params, n_images: int, n_atoms: int, n_features: int) -> 
     return batch
 
 
-def _facts(params: Params, split: str, dictionary: store.Store, batch: int) -> dict[str, object]:
+def _info(
+    params: Params, split: str, dictionary: store.Dictionary, batch: int, inputs: dict[str, str]
+) -> store.CodesInfo:
     drawn = params.train_decoder if split == "train" else params.encode
-    facts: dict[str, object] = {"split": split, "images": drawn.images, "seed": drawn.seed}
-    facts |= {"codes": params.train_decoder.codes} if split == "train" else {}
-    facts |= {"lambda": params.lca.lambda_, "tau": params.lca.tau, "steps": params.lca.steps, "batch": batch}
-    facts |= {"method": params.encode.method, "inhibition": params.encode.inhibition, "energy": params.encode.energy}
-    return facts | {"atoms": dictionary.shape("atoms")[0], "classes": dictionary.provenance["classes"]}
+    return store.CodesInfo(
+        inputs=inputs,
+        split=split,
+        images=drawn.images,
+        seed=drawn.seed,
+        codes=params.train_decoder.codes if split == "train" else None,
+        lambda_=params.lca.lambda_,
+        tau=params.lca.tau,
+        steps=params.lca.steps,
+        batch=batch,
+        method=params.encode.method,
+        inhibition=params.encode.inhibition,
+        energy=params.encode.energy,
+        atoms=dictionary.shape("atoms")[0],
+        classes=dictionary.info.classes,
+    )
 
 
-def _gramian_tiles(gramian: store.Store, device: str) -> GramianTiles:
+def _gramian_tiles(gramian: store.Gramian, device: str) -> GramianTiles:
     def streamed() -> Iterable[tuple[slice, slice, Tensor]]:
         return ((rows, columns, torch.from_numpy(tile).to(device)) for rows, columns, tile in tiles(gramian))
 
@@ -193,7 +209,7 @@ def _report_threshold(features: Tensor, atoms: AtomBlocks, lambda_: float) -> No
 
 
 def _encode(
-    draft: store.Draft,
+    draft: store.Draft[store.CodesInfo],
     features: Tensor,
     barred: Barred,
     source: store.Array,
@@ -204,15 +220,15 @@ def _encode(
 ) -> None:
     """Write the codes of each batch that has none yet to a part of its own."""
     parts = list(store.blocks(len(features), batch))
-    done = len(_parts(draft))
-    for number, part in track(list(enumerate(parts))[done:], len(parts), "encoding batches", done):
+    missing = [(number, part) for number, part in enumerate(parts) if not draft.has_kept(number)]
+    for number, part in track(missing, len(parts), "encoding batches", len(parts) - len(missing)):
         mine = barred[part] if barred else None
         coded = encode(features[part], dynamics, mine)
         if (bad := coded.report.unstable).any():
             draft.discard()
             raise _diverged(bad, source[part], features[part], mine, encode, dynamics)
         arrays = {**vars(coded.codes), "products": coded.report.products, "proved": coded.report.proved.astype(np.int8)}
-        _save(draft, number, arrays | ({"energy": coded.energy.astype(np.float32)} if energy else {}))
+        draft.keep(number, arrays | ({"energy": coded.energy.astype(np.float32)} if energy else {}))
 
 
 def _diverged(
@@ -239,32 +255,15 @@ def _stable_tau(image: Tensor, barred: Barred, encode: Encoder, dynamics: Dynami
     return None
 
 
-def _parts(draft: store.Draft) -> list[Path]:
-    """Codes of the batches that are done, one file each, in order."""
-    return sorted((draft.partial / "parts").glob("*.npz"))
-
-
-def _save(draft: store.Draft, number: int, arrays: dict[str, store.Array]) -> None:
-    path = draft.partial / "parts" / f"{number:06d}"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    path.rename(path.with_suffix(".npz"))  # whole or not at all
-
-
-def _finish(draft: store.Draft, rows: NDArray[np.int64]) -> dict[str, store.Array]:
+def _finish(draft: store.Draft[store.CodesInfo], rows: NDArray[np.int64]) -> dict[str, store.Array]:
     """Join the parts into the store's arrays, and commit; these arrays."""
-    parts = []
-    for path in _parts(draft):
-        with np.load(path) as saved:
-            parts.append(dict(saved))
+    parts = list(draft.parts())
     fields = [field.name for field in dataclasses.fields(SparseCodes)]
     codes = SparseCodes.concatenate([SparseCodes(*(part[name] for name in fields)) for part in parts])
     more = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name not in fields}
     arrays = {**vars(codes), **more, "rows": rows}
     for name, content in arrays.items():
         draft.put(name, content)
-    shutil.rmtree(draft.partial / "parts")
     draft.commit()
     return arrays
 

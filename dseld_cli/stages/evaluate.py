@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dseld_cli import paths
 from dseld_cli.config.schema import Params
 from dseld_cli.evaluation.evaluation import Evaluation, collect
 from dseld_cli.evaluation.tables import figures, files
 from dseld_cli.runtime.console import say, table, warn
 from dseld_cli.runtime.outputs import together
+from dseld_cli.store import project as paths
 
 
 def run(params: Params, decoders: Sequence[str] | None = None, split: str = "test") -> None:

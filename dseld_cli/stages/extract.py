@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, backbone
 from dseld_cli.backbones.extraction import Work, extract, finite
 from dseld_cli.config.schema import Params
@@ -15,6 +16,7 @@ from dseld_cli.images.external_features import Given
 from dseld_cli.images.image import printable
 from dseld_cli.images.splits import drawn, images_of
 from dseld_cli.runtime.console import say, table, track, warn
+from dseld_cli.store import project as paths
 
 
 def run(params: Params, split: str | None = None, output: Path | None = None) -> None:
@@ -34,7 +36,7 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     work = Work(params.run.device, settings.batch_size, settings.workers, settings.broken == "skip")
     for name in [split] if split else settings.splits:
         images = images_of(params.data.dataset, Path(params.data.root), name, settings)
-        facts = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
+        facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
         left = " (val's left out)" if name == "train" and "val" in settings.splits else ""
         extract(images, extractor, output or paths.features(name), facts, work).report(left)
 
@@ -48,20 +50,23 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
     """
     if not (name := extractor or given.extractor):
         raise UserError("--extractor NAME is needed: what made these features; equal for all that go together")
-    identity = {"backbone": name, "weights": GIVEN, "transform": GIVEN}
-    facts: dict[str, object] = {"dataset": GIVEN, "split": split, "classes": given.classes, "extractor": identity}
+    info = store.FeaturesInfo(
+        split=split,
+        classes=tuple(given.classes),
+        extractor={"backbone": name, "weights": GIVEN, "transform": GIVEN},
+    )
     path, shape = output or paths.features(split), given.features.shape
-    _bring(given, facts, path)
+    _bring(given, info, path)
     say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
 
 
-def _bring(given: Given, facts: dict[str, object], path: Path) -> None:
+def _bring(given: Given, info: store.FeaturesInfo, path: Path) -> None:
     shape = given.features.shape
-    specs = {"features": store.Spec.rows("float32", *shape)}
-    with store.Draft(path, "features", store.provenance({}, **facts), specs) as draft:
-        for part in track(list(store.blocks(shape[0])), -(-shape[0] // store.ROWS), "taking in features"):
+    with store.Draft(path, info, {"features": store.Spec.rows("float32", *shape)}) as draft:
+        parts = list(enumerate(store.blocks(shape[0])))
+        for i, part in track(parts, len(parts), "taking in features"):
             block = np.asarray(given.features[part], np.float32)
-            draft["features"][part] = finite(block, list(range(part.start, part.stop)), given.source)
+            draft.write("features", (i, 0), finite(block, list(range(part.start, part.stop)), given.source))
         draft.put("labels", given.labels)
         draft.put("source", np.array([printable(name) for name in given.source], dtype=np.dtypes.StringDType()))
         draft.commit()

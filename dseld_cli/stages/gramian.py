@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.gramian_growth import Settings, grow
 from dseld_cli.runtime.console import say, track
+from dseld_cli.store import project as paths
 
 
 def run(params: Params) -> None:
@@ -15,6 +16,6 @@ def run(params: Params) -> None:
         UserError: if there is no dictionary, the memory budget is too small, or another process does the same.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     settings = Settings(params.gramian.dtype, params.run.memory, params.run.device)
     say(str(grow(paths.GRAMIAN, dictionary, settings, track)))

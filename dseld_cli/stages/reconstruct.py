@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli import paths
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
@@ -26,6 +25,7 @@ from dseld_cli.images.image import Images
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.runtime.outputs import together
+from dseld_cli.store import project as paths
 
 SMALLEST = 7
 """Pixels that an image needs on each side: SSIM compares windows of this size."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.edit import edited
 from dseld_cli.config.load import load
 from dseld_cli.config.schema import Params
@@ -17,6 +17,7 @@ from dseld_cli.dictionary.growth import grow_both
 from dseld_cli.dictionary.manifest import Composition, compose, in_common
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say, track, warn
+from dseld_cli.store import project as paths
 
 
 def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = False) -> None:
@@ -32,13 +33,13 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         UserError: if a name or a place is not in the current dictionary.
 
     """
-    base = store.open_store(paths.BASE, "base")
+    base = store.open_store(paths.BASE, store.BaseInfo)
     with store.locked(paths.DICTIONARY):
         params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
         gone = {listed(name) for name in names} & set(params.additions)
         stay = [name for name in params.additions if name not in gone]
         listing = params.model_copy(update={"additions": stay, "compact": compact or params.compact})
-        sources = Sources(params.extract, params.run.device, base.provenance["extractor"])
+        sources = Sources(params.extract, params.run.device, base.info.extractor)
         left = compose(base, listing, sources.features)
         images = [name for name in names if listed(name) not in gone] + [_at(left, place) for place in places]
         _require_known(images, left)
@@ -54,8 +55,8 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
 
 def _at(left: Composition, place: int) -> str:
     """Name of the image at a place of the current dictionary, even if a killed run has taken it out already."""
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    if left.compact or dictionary.provenance["compact"]:
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    if left.compact or dictionary.info.compact:
         raise UserError("--index: places change in a compaction; name the images instead")
     m = dictionary.shape("atoms")[0]
     if not 0 <= place < m:

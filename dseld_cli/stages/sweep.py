@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import Given, Trainable, predict
 from dseld_cli.decoders.registry import decoder
@@ -25,6 +25,7 @@ from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.runtime.outputs import together
 from dseld_cli.stages.encode import draw, images_to_train_on
+from dseld_cli.store import project as paths
 
 KEYS = ("size", "lambda", "tau", "steps")
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -68,11 +69,11 @@ def run(params: Params, key: str, values: Sequence[float] | None, split: str, as
     """
     if key not in KEYS:
         raise UserError(f"sweep {key}: there are {', '.join(KEYS)}")
-    stored = store.open_store(paths.DICTIONARY, "dictionary")
+    stored = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     m, n = stored.shape("atoms")
     settings = points(params, key, values, m, n)
     arrays_within(params.run.memory, 4 * m * n * 2, f"a dictionary of {m} atoms of {n} features")
-    dictionary = Dictionary(stored.read("atoms"), stored.read("labels"), len(stored.provenance["classes"]))
+    dictionary = Dictionary(stored.read("atoms"), stored.read("labels"), len(stored.info.classes))
     require_unit_norm(dictionary.atoms, stored)
     sample = _sample(params, stored, split)
     training = _training(params, stored) if params.trained_decoders else None
@@ -123,28 +124,28 @@ def _with(dynamics: Dynamics, key: str, value: float) -> Dynamics:
     return replace(dynamics, tau=value) if key == "tau" else replace(dynamics, steps=round(value))
 
 
-def _sample(params: Params, dictionary: store.Store, split: str) -> Sample:
-    if split == "val" and not paths.features("val").exists():
+def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
+    if split == "val" and not store.present(paths.features("val")):
         raise UserError(
             "no features of the val split, on which settings are chosen: add val to extract.splits in params.yaml, run "
             "`dseld extract` and `dseld build-dict`; --split test is for the one last figure"
         )
-    features = store.open_store(paths.features(split), "features")
+    features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
     rows = draw(features.shape("features")[0], params.encode.images, params.encode.seed)
     return Sample(features.read("features")[rows], _truth(features, dictionary)[rows])
 
 
-def _training(params: Params, dictionary: store.Store) -> Sample:
+def _training(params: Params, dictionary: store.Dictionary) -> Sample:
     """Training images for the shallow network, with their own atoms."""
-    features = store.open_store(paths.features("train"), "features")
+    features = store.open_store(paths.features("train"), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
     rows, own = images_to_train_on(params, features, dictionary)
     return Sample(features.read("features")[rows], _truth(features, dictionary)[rows], own)
 
 
-def _truth(features: store.Store, dictionary: store.Store) -> Int64:
-    return relabel(features.read("labels"), features.provenance["classes"], dictionary.provenance["classes"])
+def _truth(features: store.Features, dictionary: store.Dictionary) -> Int64:
+    return relabel(features.read("labels"), features.info.classes, dictionary.info.classes)
 
 
 def _measure(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, restored
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import Given, predict
@@ -22,6 +22,7 @@ from dseld_cli.images.splits import images_of
 from dseld_cli.lca import working_set
 from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.console import say, say_json, table, track
+from dseld_cli.store import project as paths
 
 REPEATS = 5
 """Batches that are timed, after one that is not; the median counts."""
@@ -37,10 +38,10 @@ def run(params: Params, batches: Sequence[int] | None, as_json: bool) -> None:
         UserError: if a store is missing, or there are fewer images than a batch.
 
     """
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    features = store.open_store(paths.features("test"), "features")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    features = store.open_store(paths.features("test"), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
-    stored = store.open_store(paths.codes("test"), "codes")
+    stored = store.open_store(paths.codes("test"), store.CodesInfo)
     store.require_input(stored, "dictionary", dictionary)
     n = stored.shape("rows")[0]
     batches = batches or [1, min(50, n)]
@@ -50,7 +51,7 @@ def run(params: Params, batches: Sequence[int] | None, as_json: bool) -> None:
         "encoding": _encoding(params, dictionary, features),
         "decoding": _decoding(dictionary, stored),
     }
-    if dictionary.provenance["extractor"]["weights"] != GIVEN:
+    if dictionary.info.extractor["weights"] != GIVEN:
         parts = {"extraction": _extraction(params, dictionary)} | parts
     rows = []
     for size in track(batches, len(batches), "batch sizes"):
@@ -73,31 +74,31 @@ def milliseconds(part: Part, size: int, n: int) -> float:
     return statistics.median(taken[1:])
 
 
-def _extraction(params: Params, dictionary: store.Store) -> Part:
+def _extraction(params: Params, dictionary: store.Dictionary) -> Part:
     """From the image on disk to its features."""
-    extractor = restored(dictionary.provenance["extractor"], params.extract.weights, params.run.device)
+    extractor = restored(dictionary.info.extractor, params.extract.weights, params.run.device)
     images = images_of(params.data.dataset, Path(params.data.root), "test", params.extract)
     return lambda part: extractor.features(
         [extractor.prepare(images.open(images.raw(i))) for i in range(part.start, part.stop)]
     )
 
 
-def _encoding(params: Params, dictionary: store.Store, features: store.Store) -> Part:
+def _encoding(params: Params, dictionary: store.Dictionary, features: store.Features) -> Part:
     dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
     atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
     images, m = torch.from_numpy(features.read("features")), dictionary.shape("atoms")[0]
     return lambda part: working_set.encode(images[part].to(params.run.device), atoms, m, dynamics)
 
 
-def _decoding(dictionary: store.Store, stored: store.Store) -> Part:
+def _decoding(dictionary: store.Dictionary, stored: store.Codes) -> Part:
     codes, read = read_codes(stored), decoder(DECODER)
-    given = Given(dictionary.read("labels"), len(dictionary.provenance["classes"]))
+    given = Given(dictionary.read("labels"), len(dictionary.info.classes))
     return lambda part: predict(read.scores(codes[part], given))
 
 
-def _show(rows: list[dict[str, float]], dictionary: store.Store, params: Params) -> None:
+def _show(rows: list[dict[str, float]], dictionary: store.Dictionary, params: Params) -> None:
     m, n = dictionary.shape("atoms")
-    backbone = dictionary.provenance["extractor"]["backbone"]
+    backbone = dictionary.info.extractor["backbone"]
     say(f"{m} exemplars of {n} features ({backbone}), {params.lca.steps} steps, {params.run.device}, {DECODER}")
     names = [name for name in rows[0] if name != "batch"]
     shown = ([f"{row['batch']:.0f}", *(f"{row[name]:.3f}" for name in names)] for row in rows)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import Given, Trainable
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import relabel
 from dseld_cli.dictionary.codes import read_codes
-from dseld_cli.errors import UserError
-from dseld_cli.evaluation.decoding import DYNAMICS
+from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, track
+from dseld_cli.store import project as paths
 
 FEWEST = 10
 
@@ -33,10 +34,10 @@ def run(params: Params, decoders: Sequence[str] | None = None, options: Mapping[
     chosen = {name: {**params.decoder_options.get(name, {}), **(options or {})} for name in names}
     made = {name: _trainable(name, chosen[name]) for name in names}
     if not store.present(paths.codes("train")):
-        raise UserError(f"no codes to train on at {paths.codes('train')}: run `dseld encode --split train` first")
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    features = store.open_store(paths.features("train"), "features")
-    stored = store.open_store(paths.codes("train"), "codes")
+        raise StoreMissing(f"no codes to train on at {paths.codes('train')}: run `dseld encode --split train` first")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    features = store.open_store(paths.features("train"), store.FeaturesInfo)
+    stored = store.open_store(paths.codes("train"), store.CodesInfo)
     store.require_input(stored, "dictionary", dictionary)
     store.require_input(stored, "features", features)
     _require_enough(stored, features)
@@ -52,14 +53,14 @@ def _trainable(name: str, options: Mapping[str, object]) -> Trainable:
     return made
 
 
-def _require_enough(stored: store.Store, features: store.Store) -> None:
+def _require_enough(stored: store.Codes, features: store.Features) -> None:
     coded, there = stored.shape("rows")[0], features.shape("labels")[0]
     if coded >= FEWEST:
         return
     remedy = f"add images to the training split, which has {there}, or set trained_decoders: []"
-    if stored.provenance["images"] != "all" and there >= FEWEST:
-        remedy = f"raise train_decoder.images, which is {stored.provenance['images']}"
-    elif stored.provenance["codes"] == "outside" and there >= FEWEST:
+    if stored.info.images != "all" and there >= FEWEST:
+        remedy = f"raise train_decoder.images, which is {stored.info.images}"
+    elif stored.info.codes == "outside" and there >= FEWEST:
         remedy = "set train_decoder.codes: leave-one-out, which takes images that are in the dictionary as well"
     raise UserError(f"{stored.path} has {coded} images, at least {FEWEST} are needed to train on: {remedy}")
 
@@ -68,17 +69,17 @@ def _train(
     params: Params,
     name: str,
     one: Trainable,
-    options: Mapping[str, object],
-    dictionary: store.Store,
-    features: store.Store,
-    stored: store.Store,
+    options: Mapping[str, Any],
+    dictionary: store.Dictionary,
+    features: store.Features,
+    stored: store.Codes,
 ) -> None:
-    classes, (m, _) = dictionary.provenance["classes"], dictionary.shape("atoms")
+    classes, (m, _) = dictionary.info.classes, dictionary.shape("atoms")
     codes_bytes = sum(np.prod(stored.shape(array)) * 8 for array in ("values", "indices", "firing"))
     needed = int(3 * codes_bytes) + 6 * 4 * m * len(classes)
     arrays_within(params.run.memory, needed, f"the codes of {stored.shape('rows')[0]} images and {name} in training")
     rows, seed = stored.read("rows"), params.train_decoder.seed
-    truth = relabel(features.read("labels"), features.provenance["classes"], classes)[rows]
+    truth = relabel(features.read("labels"), features.info.classes, classes)[rows]
     given = Given(
         dictionary.read("labels"),
         len(classes),
@@ -88,16 +89,22 @@ def _train(
     trained = one.train(
         read_codes(stored), truth, given, seed, lambda steps: track(steps, len(steps), f"training {name}, epochs")
     )
-    facts = {key: stored.provenance[key] for key in DYNAMICS} | {"seed": seed, "classes": classes}
-    facts |= {"decoder": name, "options": dict(options)} if options else {}
-    path = paths.network(name)
-    store.write(
-        path, "network", store.provenance({"codes": stored, "dictionary": dictionary}, **facts), trained.learned
+    info = store.NetworkInfo(
+        inputs=store.fingerprints(codes=stored, dictionary=dictionary),
+        lambda_=stored.info.lambda_,
+        tau=stored.info.tau,
+        steps=stored.info.steps,
+        seed=seed,
+        classes=classes,
+        decoder=name if options else None,
+        options=dict(options) or None,
     )
+    path = paths.network(name)
+    store.write(path, info, trained.learned)
     say(f"{path}: {len(rows)} images, {trained.said}")
 
 
-def _say_what_is_not_learned_from(dictionary: store.Store) -> None:
-    added = sum(segment["images"] for segment in dictionary.provenance["segments"][1:])
+def _say_what_is_not_learned_from(dictionary: store.Dictionary) -> None:
+    added = sum(segment.images for segment in dictionary.info.segments[1:])
     if added:
         say(f"learned from images of the train split alone, not from the {added} exemplars that were added")

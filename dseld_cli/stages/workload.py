@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation.workload import (
@@ -17,6 +17,7 @@ from dseld_cli.evaluation.workload import (
     measured,
 )
 from dseld_cli.runtime.console import say, say_json, table
+from dseld_cli.store import project as paths
 
 
 def run(
@@ -54,7 +55,7 @@ def _setting(
     if percent is not None and not 0 <= percent <= 100:
         raise UserError(f"--firing should be a share from 0 to 100 percent; got {percent:g}")
     if atoms is None or features is None:
-        shape = store.open_store(paths.DICTIONARY, "dictionary").shape("atoms")
+        shape = store.open_store(paths.DICTIONARY, store.DictionaryInfo).shape("atoms")
         atoms, features = atoms or shape[0], features or shape[1]
     if percent is None and here is None:
         raise UserError("no codes to measure the share of neurons firing on: pass --firing PERCENT, or `dseld encode`")

@@ -6,21 +6,31 @@ or its draft should be is somebody's data: it is left alone, and named.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from errno import ENOLCK, ENOSYS, EOPNOTSUPP
+from errno import EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 
-from dseld_cli.errors import UserError
+from dseld_cli.errors import DoesNotFit, UserError
+from dseld_cli.runtime.outputs import sync
 
 ENDING = ".zarr"
 PLAN = "dseld-draft.json"
 """First file of a draft: a killed start is recognisable by it."""
+JOURNAL = "dseld-journal"
+PARTS = "dseld-parts"
+"""A draft's own files, which a store has no more."""
+RENAME_EXCHANGE = 2
+AT_FDCWD = -100
+SYNCERS = 16
+"""Files that are synchronised at once: the disk takes them together."""
 _held = threading.local()
 
 
@@ -105,7 +115,7 @@ def attributes(folder: Path) -> dict[str, object] | None:
     try:
         found = json.loads((folder / "zarr.json").read_bytes())
         return dict(found["attributes"])
-    except (FileNotFoundError, NotADirectoryError, KeyError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, KeyError, ValueError, TypeError, RecursionError):
         return None
 
 
@@ -119,39 +129,39 @@ def ours(folder: Path) -> bool:
     """Whether a folder is a draft or a store, or empty."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    if not any(folder.iterdir()) or (folder / PLAN).is_file():
+    if not any(folder.iterdir()) or (folder / PLAN).is_file() or (folder / JOURNAL).is_file():
         return True
-    return bool((attributes(folder) or {}).keys() & {"dseld", "plan"})
+    return bool((attributes(folder) or {}).keys() & {"dseld", "plan"})  # "plan": a draft of versions up to 0.1
 
 
 def require_replaceable(path: Path, kind: str) -> None:
     """Refuse to put a store where there is something else than an older store of its kind, or an empty folder.
 
     Raises:
-        UserError: naming what is there.
+        DoesNotFit: naming what is there.
 
     """
     place = real(path)
     if not os.path.lexists(place):
         return
     if not place.is_dir():
-        raise UserError(f"{path} is there already, and is no store: move it away, or choose another name")
+        raise DoesNotFit(f"{path} is there already, and is no store: move it away, or choose another name")
     if any(place.iterdir()) and (there := kind_of(place)) != kind:
         what = f"a {there} store" if there else "files that are no store of dseld's"
-        raise UserError(f"{path} holds {what}, and would be replaced: move it away, or choose another name")
+        raise DoesNotFit(f"{path} holds {what}, and would be replaced: move it away, or choose another name")
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder of ours, if it is there; it counts no more from the first moment on.
+    """Delete a folder of ours, if it is there; it is no store any more from the first moment on.
 
     Raises:
-        UserError: if it is not ours.
+        DoesNotFit: if it is not ours.
 
     """
     if not os.path.lexists(folder):
         return
     if not ours(folder):
-        raise UserError(f"{folder} is in the way, and is none of dseld's drafts: move it away")
+        raise DoesNotFit(f"{folder} is in the way, and is none of dseld's drafts: move it away")
     plan = folder / PLAN
     plan.touch()  # so that a killed removal is recognisable, too
     (folder / "zarr.json").unlink(missing_ok=True)
@@ -164,21 +174,88 @@ def remove(folder: Path) -> None:
     folder.rmdir()
 
 
+def sync_all(folder: Path) -> None:
+    """Have a folder and all that is in it survive a power loss."""
+    entries = [folder, *folder.rglob("*")]
+    with ThreadPoolExecutor(SYNCERS) as pool:
+        for _ in pool.map(sync, (entry for entry in entries if not entry.is_symlink())):
+            pass
+
+
 def replace(new: Path, path: Path) -> None:
-    """Put a finished draft in the place of a store, and delete the older one.
+    """Put a finished draft, which is on the disk for good, in the place of a store, and delete the older one.
 
     Raises:
         OSError: if it cannot be renamed; the older one is in its place then.
 
     """
     retired = beside(path, ".retired")
+    if not path.exists():
+        new.rename(path)
+    elif not _exchange(new, path):
+        _rename_both(new, path, retired)
+    sync(path.parent)
+    clear(path)
+    remove(new)  # the older one, after an exchange
     remove(retired)
-    if path.exists():
-        path.rename(retired)
+
+
+def _rename_both(new: Path, path: Path, retired: Path) -> None:
+    """Where there is no exchange: between the two renames, readers find the older one as .retired."""
+    path.rename(retired)
     try:
         new.rename(path)
     except OSError:
-        if retired.exists():
-            retired.rename(path)
+        retired.rename(path)
         raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system or the file system knows no such thing."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = (AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other))
+    if renameat2(*names, ctypes.c_uint(RENAME_EXCHANGE)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (ENOSYS, EINVAL, EOPNOTSUPP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def clear(path: Path) -> None:
+    """Delete a draft's own files from a store that came to be in force."""
+    if (path / PARTS).is_dir():
+        shutil.rmtree(path / PARTS)
+    for name in (JOURNAL, PLAN):
+        (path / name).unlink(missing_ok=True)
+
+
+def recover(path: Path) -> None:
+    """Bring into order what a kill between the steps of `replace` left; for who holds the lock.
+
+    Raises:
+        DoesNotFit: if something that is not ours is in the way.
+
+    """
+    draft, retired = beside(path, ".partial"), beside(path, ".retired")
+    if not path.exists() and kind_of(retired) and not (retired / PLAN).exists():
+        retired.rename(path)
     remove(retired)
+    if kind_of(path):
+        clear(path)
+    if kind_of(draft) and not (draft / PLAN).exists():  # an older store, after an exchange
+        remove(draft)
+
+
+def tidy(path: Path) -> None:
+    """Delete what killed runs left beside a store that is as it should be.
+
+    Raises:
+        DoesNotFit: if something that is not ours is in the way.
+
+    """
+    path = real(path)
+    recover(path)
+    remove(beside(path, ".partial"))

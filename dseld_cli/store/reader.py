@@ -1,286 +1,111 @@
-"""Zarr stores that count only when committed: create, resume, grow, commit, open, verify, repair.
+"""Stores that count only when committed: opened, verified, read.
 
 A store is one zarr v3 group. Its attribute "dseld" is the *mark*: what kind of store it is, where it came from
 (provenance), the shape and type of each array, the SHA-256 of each of its chunks, and the fingerprint of all that.
-The mark is written last, in a folder beside the store (`X.zarr.partial`) that is then renamed: without it, or if it
-does not fit, nobody reads on. So an older store stays in force, whole, until the very moment that a newer one is.
+The mark is written last, in a folder beside the store (`X.zarr.partial`) that then takes its place: without it, or if
+it does not fit, nobody reads on.
 
-Growing is nothing else. The new store takes over every chunk that it shares with the older one as a hard link, which
-costs no reading, no writing and no disk, and keeps bytes and modification time; only the other chunks are made.
-Repairing is the same with the damaged chunks left out.
-
-Every chunk that is read is compared with the mark; its own CRC-32C protects it from whoever reads with plain zarr.
-Fill values are never valid data, so that a missing chunk cannot pass for one.
+Every chunk is compared with the mark, and its values with what makes sense, before it counts; it is compared again
+when its file is another one, or was changed, since. So what two readings of one `Store` give is the same to the last
+bit, or an error, whatever happened to the folder in between.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, suppress
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
 
-from dseld_cli import __version__, chunks, disk
-from dseld_cli.disk import locked as locked
-from dseld_cli.errors import UserError
+from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, StoreMissing, UserError
+from dseld_cli.runtime.console import warn
+from dseld_cli.store import chunks, codec, disk
+from dseld_cli.store.chunks import Array, Key
+from dseld_cli.store.provenance import (
+    ArrayMark,
+    BaseInfo,
+    BaselineInfo,
+    CodesInfo,
+    DictionaryInfo,
+    FeaturesInfo,
+    GramianInfo,
+    Info,
+    NetworkInfo,
+    PredictionsInfo,
+    parse,
+)
+from dseld_cli.store.spec import FORMAT, MADE_BY, MEANINGS, MENDED, Spec, blocks, sizes_of
 
-zarr.config.set({"threading.max_workers": 2})  # each of its threads keeps the memory of a chunk that it freed
-FORMAT = 2
-ROWS = 2048
-"""Rows in a chunk of anything that has a row an image or an atom, and the side of the Gramian's tiles."""
-MADE_BY = {
-    "features": "dseld extract",
-    "base": "dseld build-dict",
-    "dictionary": "dseld add-exemplars",
-    "gramian": "dseld gramian",
-    "codes": "dseld encode",
-    "predictions": "dseld decode",
-    "network": "dseld train-decoder",
-    "baseline": "dseld baselines",
-}
-MENDED = ("dictionary", "gramian")
-"""Kinds whose command replaces damaged chunks alone."""
-
-Provenance = Mapping[str, Any]
-Array = NDArray[Any]
-Key = chunks.Key
+InfoT = TypeVar("InfoT", bound=Info)
+Stamp = tuple[int, int, int]
+"""Inode, size and modification time of a file."""
 
 
 @dataclass(frozen=True)
-class Spec:
-    """What an array of a store is: its shape, its chunks, its type ("str" for text)."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    chunks: tuple[int, ...]
-
-    @classmethod
-    def rows(cls, dtype: str, *shape: int) -> Spec:
-        """Chunked by rows: (n,) or (n, N)."""
-        return cls(shape, dtype, (ROWS, *shape[1:]))
-
-    @property
-    def fill_value(self) -> object:
-        """A value that is never valid data."""
-        return {"f": np.nan, "i": -1, "s": ""}[self.dtype[0]]
-
-
-@dataclass
-class Draft:
-    """A store in the making, at `X.zarr.partial`: what is finished survives a kill.
-
-    Opening the draft of a killed run with the same plan goes on with it; with any other plan, it starts afresh, with
-    the chunks `kept` of an `old` store.
+class Store(Generic[InfoT]):
+    """A committed store, open for reading.
 
     Attributes:
-        done: number of finished blocks, for whoever counts them with `checkpoint`.
-        digests: SHA-256 of each finished chunk that `write` wrote or the old store had.
+        path: as it is called.
+        folder: where it lies now.
+        info: where it comes from.
+        fingerprint: of everything in it.
+        arrays: what was committed of each array.
+        specs: shape, chunks and type of each.
+        sizes: number of images, atoms, classes, ... (see `spec.sizes_of`).
 
     """
 
     path: Path
-    kind: str
-    provenance: Provenance
-    specs: dict[str, Spec] = field(default_factory=dict)
-    old: Store | None = None
-    kept: Mapping[str, Collection[Key]] = field(default_factory=dict)
-    done: int = 0
-    digests: dict[str, dict[Key, str]] = field(default_factory=dict)
-    group: zarr.Group = field(init=False)
-    _open: ExitStack = field(default_factory=ExitStack)
-
-    def __enter__(self) -> Self:
-        """Lock what is at the path, and go on with a draft or begin one.
-
-        Raises:
-            UserError: if another process is changing it, or there is something that is no store of this kind.
-
-        """
-        with ExitStack() as stack:
-            stack.enter_context(locked(self.path))
-            self._begin()
-            self._open = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def _begin(self) -> None:
-        disk.require_replaceable(self.path, self.kind)
-        described = {"kind": self.kind, "provenance": self.provenance, "arrays": _described(self.specs)}
-        plan = json.loads(_canonical(described))
-        try:
-            self.group = zarr.open_group(self.partial, mode="r+", zarr_format=3)
-            resumable = self.group.attrs["plan"] == plan
-        except (FileNotFoundError, NotADirectoryError, KeyError, ValueError):
-            resumable = False
-        if resumable:
-            self.done = int(str(self.group.attrs["done"]))
-            self._read_journal()
-        else:
-            self._start(plan)
-
-    @property
-    def _real(self) -> Path:
-        return disk.real(self.path)
-
-    @property
-    def partial(self) -> Path:
-        """Where it grows."""
-        return disk.beside(self._real, ".partial")
-
-    @property
-    def _journal(self) -> Path:
-        return self.partial / "journal"
-
-    def _start(self, plan: dict[str, Any]) -> None:
-        self.discard()
-        self.partial.mkdir()
-        (self.partial / disk.PLAN).write_text(json.dumps(plan), encoding="utf-8")
-        self.group = zarr.open_group(self.partial, mode="a", zarr_format=3)
-        for name, spec in self.specs.items():
-            self._create(name, spec)
-        for name, keys in self.kept.items():
-            for key in keys:
-                self._take_over(name, key)
-        self.group.attrs.put({"plan": plan, "done": 0})  # at once: update() would write twice
-
-    def _create(self, name: str, spec: Spec) -> zarr.Array[Any]:
-        return self.group.create_array(
-            name,
-            shape=spec.shape,
-            chunks=tuple(max(1, side) for side in spec.chunks),
-            dtype=spec.dtype,
-            compressors=Crc32cCodec(),
-            fill_value=spec.fill_value,
-            overwrite=True,
-            config={"write_empty_chunks": True},  # no chunk is all fill value: spares a comparison
-        )
-
-    def _take_over(self, name: str, key: Key) -> None:
-        assert self.old is not None
-        target = chunks.file_of(self.partial, name, key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            chunks.link(chunks.file_of(self.old.path, name, key), target)
-            self._note(name, key, self.old.digest(name, key))
-
-    def __getitem__(self, name: str) -> zarr.Array[Any]:
-        array = self.group[name]
-        assert isinstance(array, zarr.Array)
-        return array
-
-    def put(self, name: str, content: Array) -> None:
-        """Add an array that is in memory, chunked by rows."""
-        self.specs[name] = Spec.rows(chunks.dtype_name(content), *content.shape)
-        self._create(name, self.specs[name])[...] = content
-
-    def write(self, name: str, key: Key, content: Array) -> None:
-        """Write one chunk, which is finished then."""
-        self[name][chunks.region(key, self.specs[name].chunks, self.specs[name].shape)] = content
-        self._note(name, key, chunks.digest(content))
-
-    def finished(self, name: str, key: Key) -> bool:
-        """Whether a chunk need not be written any more."""
-        return key in self.digests.get(name, {})
-
-    def _note(self, name: str, key: Key, sha256: str) -> None:
-        with self._journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([name, key, sha256]) + "\n")
-        self.digests.setdefault(name, {})[key] = sha256
-
-    def _read_journal(self) -> None:
-        """Read which chunks are finished; a line that a kill tore is dropped, so that the next one is whole."""
-        lines = self._journal.read_text(encoding="utf-8").splitlines(keepends=True) if self._journal.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        self._journal.write_text("".join(whole), encoding="utf-8")
-        for name, key, sha256 in map(json.loads, whole):
-            self.digests.setdefault(name, {})[tuple(key)] = sha256
-
-    def checkpoint(self, done: int) -> None:
-        """Note that the first `done` blocks are on disk, whole."""
-        self.done = done
-        self.group.attrs["done"] = done
-
-    def discard(self) -> None:
-        """Forget what was done so far."""
-        disk.remove(self.partial)
-
-    def commit(self) -> None:
-        """Write the mark and put the store in force in place of an older one."""
-        described = _described(self.specs)
-        for name in self.specs:
-            digests = sorted(self._digests(name).items())
-            described[name]["sha256"] = {chunks.text(key): sha256 for key, sha256 in digests}
-        mark: dict[str, Any] = {
-            "format": FORMAT,
-            "kind": self.kind,
-            "provenance": dict(self.provenance),
-            "arrays": described,
-        }
-        disk.require_replaceable(self.path, self.kind)
-        self.group.attrs.put({"dseld": {**mark, "fingerprint": _fingerprint(mark)}})
-        zarrs = self.partial.rglob("*.partial")  # of a write that was killed
-        for leftover in [self._journal, self.partial / disk.PLAN, *zarrs]:
-            leftover.unlink(missing_ok=True)
-        disk.replace(self.partial, self._real)
-
-    def _digests(self, name: str) -> dict[Key, str]:
-        """SHA-256 of each chunk: as noted or, of an array that was written past `write`, as it reads now."""
-        spec = self.specs[name]
-        return self.digests.get(name) or {
-            key: chunks.digest(np.asarray(self[name][chunks.region(key, spec.chunks, spec.shape)]))
-            for key in chunks.grid(spec.shape, spec.chunks)
-        }
-
-
-@dataclass(frozen=True)
-class Store:
-    """A committed store, open for reading."""
-
-    path: Path
-    kind: str
-    provenance: Provenance
+    folder: Path
+    info: InfoT
     fingerprint: str
-    arrays: Mapping[str, Mapping[str, Any]]
-    group: zarr.Group
-    opened: dict[str, zarr.Array[Any]] = field(default_factory=dict)
-    verified: set[tuple[str, Key]] = field(default_factory=set)
+    arrays: Mapping[str, ArrayMark]
+    specs: Mapping[str, Spec]
+    sizes: Mapping[str, int]
+    verified: dict[tuple[str, Key], Stamp] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What kind of store it is."""
+        return self.info.kind
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of an array."""
-        return tuple(self.arrays[name]["shape"])
+        return self.arrays[name].shape
 
     def chunks(self, name: str) -> tuple[int, ...]:
         """Shape of a chunk of an array."""
-        return self._array(name).chunks
+        return self.specs[name].chunks
 
     def digest(self, name: str, key: Key) -> str:
         """SHA-256 of a chunk as it was committed."""
-        return str(self.arrays[name]["sha256"][chunks.text(key)])
+        return self.arrays[name].sha256[chunks.text(key)]
 
     def read(self, name: str) -> Array:
         """Read an array whole, verified.
 
         Raises:
-            UserError: if a chunk is not what was committed.
+            StoreDamaged: if a chunk is not what was committed, or makes no sense.
 
         """
-        return self.rows(name)
+        found = self.rows(name)
+        if name == "indptr" and (found[0] != 0 or found[-1] != self.sizes["entry"] or np.any(np.diff(found) < 0)):
+            raise self.damaged("array indptr does not rise from 0 to the number of entries")
+        return found
 
     def stream(self, name: str) -> Iterator[tuple[slice, Array]]:
         """Read an array block by block of rows, verified.
 
         Raises:
-            UserError: if a chunk is not what was committed.
+            StoreDamaged: if a chunk is not what was committed, or makes no sense.
 
         """
         return ((part, self.rows(name, part)) for part in blocks(self.shape(name)[0]))
@@ -289,16 +114,14 @@ class Store:
         """Read a part of an array, verified chunk by chunk; dimensions left out are read whole.
 
         Raises:
-            UserError: if a chunk is not what was committed.
+            StoreDamaged: if a chunk is not what was committed, or makes no sense.
 
         """
         shape, sides = self.shape(name), self.chunks(name)
         whole = (slice(None),) * (len(shape) - len(index))
         wanted = [range(n)[part] for n, part in zip(shape, (*index, *whole), strict=True)]
         keys = list(chunks.keys_of(wanted, sides))
-        if len(keys) == 1 and chunks.ranges(keys[0], sides, shape) == wanted:
-            return self.chunk(name, keys[0])
-        found = np.empty([len(part) for part in wanted], chunks.numpy_dtype(self.arrays[name]["dtype"]))
+        found = np.empty([len(part) for part in wanted], chunks.numpy_dtype(self.arrays[name].dtype))
         for key in keys:
             there = chunks.ranges(key, sides, shape)
             both = [range(max(w.start, t.start), min(w.stop, t.stop)) for w, t in zip(wanted, there, strict=True)]
@@ -309,10 +132,10 @@ class Store:
         """Read any rows in any order, (len(rows), ...), verified; a chunk that has none of them is not read.
 
         Raises:
-            UserError: if a chunk is not what was committed.
+            StoreDamaged: if a chunk is not what was committed, or makes no sense.
 
         """
-        found = np.empty((len(rows), *self.shape(name)[1:]), chunks.numpy_dtype(self.arrays[name]["dtype"]))
+        found = np.empty((len(rows), *self.shape(name)[1:]), chunks.numpy_dtype(self.arrays[name].dtype))
         side = self.chunks(name)[0]
         for k in np.unique(rows // side):
             here = rows // side == k
@@ -321,161 +144,237 @@ class Store:
         return found
 
     def chunk(self, name: str, key: Key) -> Array:
-        """Read one chunk; the first time, verify that it is what was committed.
+        """Read one chunk, for reading only; verify it, unless its file is what was verified before.
 
         Raises:
-            UserError: naming the chunk, if it is not.
+            StoreDamaged: naming the chunk, if it is not what was committed, or makes no sense.
+            OSError: if the disk does not let us read it.
 
         """
+        spec = self.specs[name]
+        shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
         try:
-            content = np.asarray(self._array(name)[chunks.region(key, self.chunks(name), self.shape(name))])
-        except (ValueError, OSError, RuntimeError) as error:
-            raise self._damaged_chunk(name, key, f"cannot be read ({' '.join(str(error).split())})") from error
-        if (name, key) not in self.verified:
-            if chunks.digest(content) != self.digest(name, key):
-                raise self._damaged_chunk(name, key, "is missing or not what was committed")
-            self.verified.add((name, key))
+            with chunks.file_of(self.folder, name, key).open("rb") as file:
+                stamp, data = _stamp(os.fstat(file.fileno())), file.read()
+            content = codec.decode(data, spec.dtype, spec.chunks, shape)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._damaged_chunk(name, key, "is missing") from None
+        except ValueError as error:
+            raise self._damaged_chunk(name, key, f"cannot be read ({error})") from None
+        if self.verified.get((name, key)) != stamp:
+            self._verify(name, key, content)
+            self.verified[name, key] = stamp
         return content
+
+    def _verify(self, name: str, key: Key, content: Array) -> None:
+        if chunks.digest(content) != self.digest(name, key):
+            raise self._damaged_chunk(name, key, "is not what was committed")
+        meaning = MEANINGS[self.kind].get(name)
+        if meaning and (senseless := meaning.sense(content, self.sizes)):
+            raise self.damaged(f"array {name} {senseless}")
+
+    def mapped(self, name: str, key: Key) -> Array:
+        """Map one chunk of numbers into memory, for reading only: nothing is copied, and only pages used are read.
+
+        Raises:
+            StoreDamaged: naming the chunk, if it is not what was committed, or makes no sense.
+
+        """
+        file, spec = chunks.file_of(self.folder, name, key), self.specs[name]
+        if (name, key) not in self.verified or self.verified[name, key] != _stamp(file.stat()):
+            self.chunk(name, key)
+        shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
+        whole = np.memmap(file, chunks.numpy_dtype(spec.dtype), "r", shape=spec.chunks)
+        return np.asarray(whole)[tuple(map(slice, shape))]
 
     def all_chunks(self) -> list[tuple[str, Key]]:
         """Name every chunk: (array, key)."""
-        return [(name, chunks.key_of(text)) for name, array in self.arrays.items() for text in array["sha256"]]
+        return [(name, key) for name, spec in self.specs.items() for key in spec.keys]
 
     def intact(self, name: str, key: Key) -> bool:
         """Whether a chunk is what was committed."""
         try:
             self.chunk(name, key)
-        except UserError:
+        except StoreDamaged:
             return False
         return True
-
-    def _array(self, name: str) -> zarr.Array[Any]:
-        if name not in self.opened:
-            array = self.group[name]
-            assert isinstance(array, zarr.Array)
-            self.opened[name] = array
-        return self.opened[name]
 
     def _damaged_chunk(self, name: str, key: Key, what: str) -> UserError:
         place = f"tile (row {key[0]}, column {key[1]})" if self.kind == "gramian" else f"chunk {chunks.text(key)}"
         with suppress(UserError):
-            if open_store(self.path, self.kind).fingerprint != self.fingerprint:
-                return UserError(f"{self.path} was replaced while this command read it: run it again")
-        if self.kind not in MENDED:
-            return self.damaged(f"array {name}, {place} {what}")
-        return UserError(
-            f"{self.path} is damaged: array {name}, {place} {what}. Run `{MADE_BY[self.kind]}` again: "
-            "it makes what is damaged anew and leaves the rest"
-        )
+            if open_store(self.path, type(self.info)).fingerprint != self.fingerprint:
+                return OutOfDate(f"{self.path} was replaced while this command read it: run it again")
+        return self.damaged(f"array {name}, {place} {what}")
 
-    def damaged(self, what: str) -> UserError:
+    def damaged(self, what: str) -> StoreDamaged:
         """Say what is wrong with this store, and how to mend it."""
-        return UserError(f"{self.path} is damaged: {what}. Delete it and run `{MADE_BY[self.kind]}` again.")
+        return damaged(self.path, self.kind, what)
 
 
-def previous(path: Path, kind: str) -> Store | None:
-    """Open the store that is in force, to grow from; None if there is none that can be trusted."""
-    with suppress(UserError):
-        return open_store(path, kind)
-    return None
+Features = Store[FeaturesInfo]
+Base = Store[BaseInfo]
+Dictionary = Store[DictionaryInfo]
+Gramian = Store[GramianInfo]
+Codes = Store[CodesInfo]
+Predictions = Store[PredictionsInfo]
+Network = Store[NetworkInfo]
+Baseline = Store[BaselineInfo]
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def damaged(path: Path, kind: str, what: str) -> StoreDamaged:
+    """Say what is wrong with a store, and how to mend it."""
+    if kind in MENDED:
+        remedy = f"Run `{MADE_BY[kind]}` again: it makes what is damaged anew and leaves the rest"
+    else:
+        remedy = f"Run `{MADE_BY[kind]}` again, or fetch it with `dvc checkout`"
+    return StoreDamaged(f"{path} is damaged: {what}. {remedy}")
+
+
+def previous(path: Path, wanted: type[InfoT]) -> Store[InfoT] | None:
+    """Open the store that is there; None if there is none.
+
+    Raises:
+        UserError: if there is one that cannot be trusted.
+
+    """
+    try:
+        return open_store(path, wanted)
+    except StoreMissing:
+        return None
+
+
+def reusable(path: Path, wanted: type[InfoT]) -> Store[InfoT] | None:
+    """Open the store that is there, to take chunks over from; None, and a word, if it cannot be trusted."""
+    try:
+        return previous(path, wanted)
+    except (StoreDamaged, OutOfDate) as error:
+        warn(f"{str(error).partition('. Run')[0]}; all of it is made anew")
+        return None
 
 
 def present(path: Path) -> bool:
-    """Whether there is something at `path`, even if a kill came between the two renames of a commit."""
-    if not path.exists():
-        _put_in_force(path)
-    return path.exists()
+    """Whether there is a store, or something else, at `path`: an empty folder is nothing."""
+    folder = _folder(path)
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
-def open_store(path: Path, kind: str) -> Store:
+def _folder(path: Path) -> Path:
+    """Where a store lies: a kill between the two renames of a commit leaves it beside, as X.zarr.retired."""
+    if path.exists():
+        return path
+    retired = disk.beside(Path(os.path.realpath(path)), ".retired")
+    return retired if disk.kind_of(retired) and not (retired / disk.PLAN).exists() else path
+
+
+def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
     """Open a committed store for reading.
 
     Raises:
-        UserError: if there is none, it is no committed store of that kind, or its metadata was changed.
+        StoreMissing: if there is none.
+        StoreDamaged: if its metadata is not what was committed.
+        OutOfDate: if it is of another format.
+        DoesNotFit: if it is no store, or another kind of store.
+        OSError: if the disk does not let us know.
 
     """
-    command = MADE_BY[kind]
+    kind, folder = wanted.kind, _folder(path)
     if not present(path):
-        raise UserError(f"no {kind} store at {path}: run `{command}` first")
+        raise StoreMissing(f"no {kind} store at {path}: run `{MADE_BY[kind]}` first")
+    mark = _mark(path, folder, kind)
+    fingerprint = mark.pop("fingerprint", None)
+    if fingerprint_of(mark) != fingerprint:
+        raise damaged(path, kind, "its attributes were changed after it was committed")
     try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-        mark: dict[str, Any] = dict(group.attrs["dseld"])  # type: ignore[arg-type]
-        fingerprint = mark.pop("fingerprint")
-    except (OSError, KeyError, ValueError, TypeError):
-        raise UserError(f"{path} is not a committed store: delete it and run `{command}` again") from None
+        info = parse(wanted, mark["provenance"])
+        arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
+        sizes = sizes_of(kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
+        specs = {name: _spec(folder, kind, name, array) for name, array in arrays.items()}
+    except (ValueError, KeyError, AttributeError) as error:
+        raise damaged(path, kind, str(error)) from None
+    return Store(path, folder, info, str(fingerprint), arrays, specs, sizes)
+
+
+def _mark(path: Path, folder: Path, kind: str) -> dict[str, Any]:
+    found = disk.attributes(folder)
+    mark = (found or {}).get("dseld")
+    if not isinstance(mark, dict):
+        raise StoreDamaged(
+            f"{path} is not a committed store (its zarr.json has no mark): move it away and run `{MADE_BY[kind]}` "
+            "again, or fetch it with `dvc checkout`"
+        )
     if mark.get("kind") != kind:
-        raise UserError(f"{path} holds {mark.get('kind')}, but {kind} is needed here: `{command}` makes it")
+        raise DoesNotFit(
+            f"{path} holds {_short(mark.get('kind'))}, but {kind} is needed here: `{MADE_BY[kind]}` makes it"
+        )
     if mark.get("format") != FORMAT:
-        raise UserError(f"{path} has format {mark.get('format')}, this dseld reads {FORMAT}: run `{command}` again")
-    store = Store(path, kind, mark["provenance"], fingerprint, mark["arrays"], group)
-    if _fingerprint(mark) != fingerprint:
-        raise store.damaged("its attributes were changed after it was committed")
-    for name in store.arrays:
-        array = group.get(name)
-        if not isinstance(array, zarr.Array) or array.shape != store.shape(name):
-            raise store.damaged(f"array {name} is missing, or its shape was changed after it was committed")
-    return store
+        raise OutOfDate(
+            f"{path} has format {_short(mark.get('format'))}, this dseld reads {FORMAT}: run `{MADE_BY[kind]}` again"
+        )
+    return dict(mark)
 
 
-def write(path: Path, kind: str, provenance: Provenance, arrays: Mapping[str, Array]) -> None:
-    """Write and commit a store of arrays that are in memory, all chunked by rows."""
-    with Draft(path, kind, provenance) as draft:
-        for name, content in arrays.items():
-            draft.put(name, content)
-        draft.commit()
+def _short(value: object) -> str:
+    return str(value)[:80]
 
 
-def provenance(inputs: Mapping[str, Store], **facts: Any) -> dict[str, Any]:
-    """Where a store comes from: facts about how it was made, and the fingerprint of every input."""
-    return {"dseld": __version__, **facts, "inputs": {name: store.fingerprint for name, store in inputs.items()}}
+def _spec(folder: Path, kind: str, name: str, array: ArrayMark) -> Spec:
+    """Read an array's chunks from its metadata, which has to describe what was committed.
+
+    Raises:
+        ValueError: if it does not.
+
+    """
+    try:
+        found = json.loads((folder / name / "zarr.json").read_bytes())
+        sides = tuple(int(side) for side in found["chunk_grid"]["configuration"]["chunk_shape"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"array {name} is missing") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"the metadata of array {name} cannot be read") from None
+    spec = Spec(array.shape, array.dtype, sides, lower=kind == "gramian")
+    meaning = MEANINGS[kind].get(name)
+    if array.dtype[:1] not in (meaning.kind if meaning else "fiu") or not array.dtype:
+        raise ValueError(f"array {name} is of type {array.dtype[:80]}")
+    if not codec.fits(found, spec) or min(sides, default=0) < 1:
+        raise ValueError(f"the metadata of array {name}, or its shape, was changed after it was committed")
+    if spec.n_keys != len(array.sha256) or any(chunks.text(key) not in array.sha256 for key in spec.keys):
+        raise ValueError(f"array {name} of shape {list(array.shape)} lacks chunks")
+    return spec
 
 
-def require_input(store: Store, name: str, source: Store) -> None:
+def fingerprints(**stores: Store[Any]) -> dict[str, str]:
+    """Fingerprint of every input, by name."""
+    return {name: store.fingerprint for name, store in stores.items()}
+
+
+def require_input(store: Store[Any], name: str, source: Store[Any]) -> None:
     """Refuse a store that was not made from `source` as it is now.
 
     Raises:
-        UserError: saying which stage to rerun.
+        OutOfDate: saying which stage to rerun.
 
     """
-    if store.provenance["inputs"].get(name) != source.fingerprint:
+    if store.info.inputs.get(name) != source.fingerprint:
         raise out_of_date(store, source)
 
 
-def out_of_date(store: Store, source: Store) -> UserError:
+def out_of_date(store: Store[Any], source: Store[Any]) -> OutOfDate:
     """Say which stage to rerun for a store that was made from an older `source`."""
-    return UserError(
+    return OutOfDate(
         f"{store.path} was not made from {source.path} as it is now: run `{MADE_BY[store.kind]}` again, "
         "or `dvc repro`, which reruns just what is out of date"
     )
 
 
-def blocks(n: int, size: int | None = None) -> Iterator[slice]:
-    """Cut range(n) into consecutive slices of `size` (a chunk's rows), the last one ragged."""
-    size = size or ROWS
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def tidy(path: Path) -> None:
-    """Delete what killed runs left beside a store that is as it should be."""
-    for ending in (".partial", ".retired"):
-        disk.remove(disk.beside(disk.real(path), ending))
-
-
-def _put_in_force(path: Path) -> None:
-    """Rename the draft of a store to the store, if it has its mark; another process may be quicker."""
-    partial = disk.beside(path, ".partial")
-    if disk.kind_of(partial):
-        with suppress(FileNotFoundError):
-            partial.rename(path)
-
-
-def _described(specs: Mapping[str, Spec]) -> dict[str, dict[str, Any]]:
-    return {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in specs.items()}
-
-
-def _canonical(value: object) -> str:
+def canonical(value: object) -> str:
+    """Write JSON in the one way that is hashed and compared."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _fingerprint(mark: object) -> str:
-    return hashlib.sha256(_canonical(mark).encode()).hexdigest()
+def fingerprint_of(mark: object) -> str:
+    """SHA-256 of a mark."""
+    return hashlib.sha256(canonical(mark).encode()).hexdigest()

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.backbones import base
 from dseld_cli.backbones.base import backbone, restored
 from dseld_cli.errors import UserError
+from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder
 
 MODULE = '''
@@ -72,12 +73,12 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_its_backbone_extracts_and_is_found_again(installed: None, project: Path, run: Run) -> None:
     image_folder(project / "images", {"ant": 2, "bee": 2})
     run("extract --dataset folder:images --split train --backbone thumbs:3")
-    found = store.open_store(paths.features("train"), "features")
+    found = store.open_store(paths.features("train"), store.FeaturesInfo)
     with Image.open("images/train/bee/1.png") as image:
         cells = np.asarray(image).reshape(3, 2, 3, 2, 3).mean((1, 3))
     np.testing.assert_allclose(found.read("features")[3].reshape(3, 3, 3), cells / 255, atol=1.1 / 255)
-    again = restored(found.provenance["extractor"], "default", "cpu")
-    assert again.identity == found.provenance["extractor"]
+    again = restored(found.info.extractor, "default", "cpu")
+    assert again.identity == found.info.extractor
 
 
 def test_its_name_is_listed_and_proposed(

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.decoders import registry
 from dseld_cli.decoders.base import Given
 from dseld_cli.errors import UserError
+from dseld_cli.store import project as paths
 from tests.conftest import Run, set_params
 from tests.decoders.test_decoders import scores, sparse
 
@@ -103,7 +104,7 @@ def coded(project: Path, run: Run) -> Path:
 
 
 def predicted(name: str) -> store.Array:
-    return store.open_store(paths.predictions(name, "test"), "predictions").read("scores")
+    return store.open_store(paths.predictions(name, "test"), store.PredictionsInfo).read("scores")
 
 
 def test_a_decoder_of_ones_own_is_less_than_30_lines() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.lca.inhibition import driving_input, silence, through_atoms
 from dseld_cli.lca.recurrence import Dynamics, respond
+from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 from tests.reference import lca_float64
 
@@ -28,7 +29,7 @@ def folder(project: Path, run: Run) -> Path:
 
 
 def dense_codes(split: str, n_atoms: int) -> np.ndarray:
-    codes = store.open_store(paths.codes(split), "codes")
+    codes = store.open_store(paths.codes(split), store.CodesInfo)
     dense = np.zeros((codes.shape("rows")[0], n_atoms), np.float32)
     image = np.repeat(np.arange(len(dense)), np.diff(codes.read("indptr")))
     dense[image, codes.read("indices")] = codes.read("values")
@@ -37,8 +38,8 @@ def dense_codes(split: str, n_atoms: int) -> np.ndarray:
 
 def test_a_training_image_is_coded_as_if_it_and_its_copies_were_no_atoms(folder: Path, run: Run) -> None:
     run("encode --split train")
-    features = store.open_store(paths.features("train"), "features")
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
+    features = store.open_store(paths.features("train"), store.FeaturesInfo)
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     images, names = features.read("features"), features.read("source")
     atoms, sources = dictionary.read("atoms"), list(dictionary.read("source"))
     found = dense_codes("train", len(atoms))
@@ -69,8 +70,8 @@ def test_test_images_are_coded_whole(folder: Path, run: Run) -> None:
     run("extract --split train --output data/features/test.zarr")
     run("encode")
     codes = dense_codes("test", 22)
-    sources = list(store.open_store(paths.DICTIONARY, "dictionary").read("source"))
-    names = store.open_store(paths.features("test"), "features").read("source")
+    sources = list(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source"))
+    names = store.open_store(paths.features("test"), store.FeaturesInfo).read("source")
     own = [code[sources.index(name)] for code, name in zip(codes, names, strict=True) if "copy" not in name]
     assert np.count_nonzero(own) > 15, "an image that is an atom codes as itself"
 
@@ -80,9 +81,9 @@ def test_outside_takes_only_images_that_are_no_atoms(folder: Path, run: Run) -> 
     assert "none is outside" in run("encode --split train", ok=False).stderr
     run("build-dict --size 10")
     run("encode --split train")
-    rows = store.open_store(paths.codes("train"), "codes").read("rows")
-    names = store.open_store(paths.features("train"), "features").read("source")
-    atoms = set(store.open_store(paths.DICTIONARY, "dictionary").read("source"))
+    rows = store.open_store(paths.codes("train"), store.CodesInfo).read("rows")
+    names = store.open_store(paths.features("train"), store.FeaturesInfo).read("source")
+    atoms = set(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source"))
     coded = {names[row] for row in rows}
     assert not coded & atoms
     copied = {"train/ant/0.png", "train/ant/copy.png"}
@@ -92,6 +93,6 @@ def test_outside_takes_only_images_that_are_no_atoms(folder: Path, run: Run) -> 
 def test_a_removed_image_teaches_nothing(folder: Path, run: Run) -> None:
     run("remove-exemplars train/bee/3.png")
     run("encode --split train")
-    rows = store.open_store(paths.codes("train"), "codes").read("rows")
-    names = store.open_store(paths.features("train"), "features").read("source")
+    rows = store.open_store(paths.codes("train"), store.CodesInfo).read("rows")
+    names = store.open_store(paths.features("train"), store.FeaturesInfo).read("source")
     assert {*names} - {names[row] for row in rows} == {"train/bee/3.png"}

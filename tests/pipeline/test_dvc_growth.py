@@ -68,7 +68,7 @@ def test_a_grown_dictionary_is_versioned_restored_and_replayed(clone: Path, tmp_
     assert (fingerprint(clone), fingerprint(clone, "gramian")) == (grown, gramian)
     now = (clone / "data/gramian.zarr/gramian/c/0/0").stat()
     assert (now.st_ino, now.st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
-    tile = 4 * store.ROWS**2
+    tile = 4 * store.spec.ROWS**2
     assert 2 * tile <= cache_size(clone) - size <= 2.1 * tile, "the two ragged tiles, and little beside"
     call(clone, "dvc", "commit", "-f")
     assert "up to date" in call(clone, "dvc", "status")
@@ -79,7 +79,7 @@ def test_a_grown_dictionary_is_versioned_restored_and_replayed(clone: Path, tmp_
         call(clone, "git", "checkout", "-q", version)
         call(clone, "dvc", "checkout")
         assert fingerprint(clone) == wanted
-        opened = store.open_store(clone / "data/gramian.zarr", "gramian")
+        opened = store.open_store(clone / "data/gramian.zarr", store.GramianInfo)
         assert all(opened.intact(name, key) for name, key in opened.all_chunks())
 
     pulled, replayed = tmp_path / "pulled", tmp_path / "replayed"
@@ -96,7 +96,7 @@ def test_a_grown_dictionary_is_versioned_restored_and_replayed(clone: Path, tmp_
 
 
 def atoms(clone: Path) -> store.Array:
-    return store.open_store(clone / "data/dictionary.zarr", "dictionary").read("atoms")
+    return store.open_store(clone / "data/dictionary.zarr", store.DictionaryInfo).read("atoms")
 
 
 def test_another_base_and_a_removal_leave_no_stale_tile(clone: Path) -> None:
@@ -104,7 +104,7 @@ def test_another_base_and_a_removal_leave_no_stale_tile(clone: Path) -> None:
     call(clone, "dvc", "checkout")
     before = ran(call(clone, "dvc", "exp", "run", "-S", "build_dict.size=2060"))
     assert sorted(before) == sorted(["build-dict", *GROWTH])
-    opened = store.open_store(clone / "data/gramian.zarr", "gramian")
+    opened = store.open_store(clone / "data/gramian.zarr", store.GramianInfo)
     exact = atoms(clone).astype(np.float64)
     assert len(exact) == 2065
     np.testing.assert_allclose(opened.chunk("gramian", (1, 1)), exact[2048:] @ exact[2048:].T, atol=1e-6)

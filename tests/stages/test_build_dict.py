@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dseld_cli import paths, store
+from dseld_cli import store
+from dseld_cli.store import project as paths
 from tests.conftest import Run
 
 COUNTS = np.array([40, 4, 10])
@@ -23,7 +24,7 @@ def features(project: Path, run: Run) -> np.ndarray:
 
 
 def base() -> store.Store:
-    return store.open_store(paths.BASE, "base")
+    return store.open_store(paths.BASE, store.BaseInfo)
 
 
 def test_random_draws_keep_proportions_and_prefixes(features: np.ndarray, run: Run) -> None:
@@ -57,7 +58,7 @@ def test_exact_duplicates_are_dropped_by_choice(features: np.ndarray, run: Run) 
 def test_any_split_may_be_the_source(features: np.ndarray, run: Run) -> None:
     run("extract --from-npz x.npz --split val")
     run("build-dict --split val")
-    assert base().provenance["split"] == "val"
+    assert base().info.split == "val"
     assert "no features store at data/features/test.zarr" in run("build-dict --split test", ok=False).stderr
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.evaluation.explain import explain
+from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 from tests.decoders.test_decoders import sparse
 
@@ -29,14 +30,14 @@ def built(project: Path, run: Run) -> Path:
 def test_it_says_what_the_pipeline_says_and_why(built: Path, run: Run, decoder: str) -> None:
     run(f"decode --decoder {decoder}")
     found = json.loads(run(f"classify images/test --json --decoder {decoder} --exemplars 100").stdout)
-    predictions = store.open_store(paths.predictions(decoder, "test"), "predictions")
+    predictions = store.open_store(paths.predictions(decoder, "test"), store.PredictionsInfo)
     names, scores = list(CLASSES), predictions.read("scores")
     assert [verdict["image"] for verdict in found] == sorted(
         f"images/test/{c}/{i}.png" for c in CLASSES for i in range(5)
     )
     assert [verdict["class"] for verdict in found] == [names[label] for label in predictions.read("labels")]
     np.testing.assert_allclose([verdict["score"] for verdict in found], scores.max(axis=1), rtol=1e-5)
-    sources = set(store.open_store(paths.DICTIONARY, "dictionary").read("source"))
+    sources = set(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source"))
     for verdict in found:
         exemplars = verdict["exemplars"]
         assert all(exemplar["source"] in sources for exemplar in exemplars)

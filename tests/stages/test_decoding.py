@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from dseld_cli import paths, store
+from dseld_cli import store
+from dseld_cli.store import project as paths
 from tests.conftest import Run, set_params
 
 ALL = ["max-activation", "class-sum", "minimum-residual", "balanced-class-sum", "shallow-nn"]
@@ -38,7 +39,7 @@ def test_every_decoder_and_baseline_is_trained_evaluated_and_shown(digits: Path,
     assert top1["class-sum"] > 90
     assert top1["shallow-nn"] >= top1["class-sum"] - 0.5
     for name in ALL:
-        scores = store.open_store(paths.predictions(name, "test"), "predictions").read("scores")
+        scores = store.open_store(paths.predictions(name, "test"), store.PredictionsInfo).read("scores")
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     with (paths.evaluation("test") / "confusion.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["decoder"] == "class-sum"]
@@ -49,10 +50,10 @@ def test_every_decoder_and_baseline_is_trained_evaluated_and_shown(digits: Path,
 
 def test_a_baseline_is_scikit_learns_on_the_same_exemplars(digits: Path, run: Run) -> None:
     run("baselines --baseline cosine-knn --neighbours 3")
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    test = store.open_store(paths.features("test"), "features")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    test = store.open_store(paths.features("test"), store.FeaturesInfo)
     model = KNeighborsClassifier(3, metric="cosine").fit(dictionary.read("atoms"), dictionary.read("labels"))
-    found = store.open_store(paths.baseline("cosine-knn", "test"), "baseline").read("labels")
+    found = store.open_store(paths.baseline("cosine-knn", "test"), store.BaselineInfo).read("labels")
     assert np.mean(found == model.predict(test.read("features"))) > 0.99, "save for ties"
 
 
@@ -88,8 +89,8 @@ def test_minimum_residual_is_the_same_however_little_memory_there_is(
     from dseld_cli.stages import decode
 
     run("decode --decoder minimum-residual")
-    whole = store.open_store(paths.predictions("minimum-residual", "test"), "predictions").read("scores")
+    whole = store.open_store(paths.predictions("minimum-residual", "test"), store.PredictionsInfo).read("scores")
     monkeypatch.setattr(decode, "arrays_within", lambda memory, needed, what: needed + 50_000)
     run("decode --decoder minimum-residual")
-    again = store.open_store(paths.predictions("minimum-residual", "test"), "predictions").read("scores")
+    again = store.open_store(paths.predictions("minimum-residual", "test"), store.PredictionsInfo).read("scores")
     np.testing.assert_allclose(whole, again, atol=1e-6)

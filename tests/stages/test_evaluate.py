@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.evaluation import tables
+from dseld_cli.store import project as paths
 from tests.conftest import Run, set_params
 
 RNG = np.random.default_rng(0)
@@ -50,7 +51,10 @@ def contents() -> dict[str, bytes]:
 def test_a_split_has_predictions_and_tables_of_its_own(small: Path, run: Run) -> None:
     run("baselines --baseline cosine-knn")
     assert "8 test images" in run("evaluate").stdout
-    before, test = contents(), store.open_store(paths.predictions("class-sum", "test"), "predictions").fingerprint
+    before, test = (
+        contents(),
+        store.open_store(paths.predictions("class-sum", "test"), store.PredictionsInfo).fingerprint,
+    )
     for line in ("encode --split val", "decode --split val", "baselines --baseline cosine-knn --split val"):
         run(line)
     said = run("evaluate --split val").stdout
@@ -58,7 +62,7 @@ def test_a_split_has_predictions_and_tables_of_its_own(small: Path, run: Run) ->
     assert "Accuracy on the val split" in said
     after = contents()
     assert {name: after[name] for name in before} == before
-    assert store.open_store(paths.predictions("class-sum", "test"), "predictions").fingerprint == test
+    assert store.open_store(paths.predictions("class-sum", "test"), store.PredictionsInfo).fingerprint == test
     for split, n in (("test", 8), ("val", 12)):
         metrics = json.loads(paths.metrics(split).read_text())
         assert (metrics["split"], metrics["images"], list(metrics["baselines"])) == (split, n, ["cosine-knn"])
@@ -69,12 +73,14 @@ def test_a_split_has_predictions_and_tables_of_its_own(small: Path, run: Run) ->
 def test_every_image_has_a_row_with_what_each_decoder_says(small: Path, run: Run) -> None:
     run("evaluate")
     rows = rows_of(paths.evaluation("test") / "predictions.csv")
-    found = store.open_store(paths.predictions("max-activation", "test"), "predictions")
+    found = store.open_store(paths.predictions("max-activation", "test"), store.PredictionsInfo)
     assert [row["true"] for row in rows] == ["ant", "bee", "cat", "dog"] * 2
     assert [row["max-activation"] for row in rows] == [["ant", "bee", "cat", "dog"][i] for i in found.read("labels")]
     scores = [float(row["max-activation score"]) for row in rows]
     np.testing.assert_allclose(scores, found.read("scores").max(axis=1), rtol=1e-5)
-    assert [row["image"] for row in rows] == list(store.open_store(paths.features("test"), "features").read("source"))
+    assert [row["image"] for row in rows] == list(
+        store.open_store(paths.features("test"), store.FeaturesInfo).read("source")
+    )
 
 
 def test_no_image_of_a_class_that_the_dictionary_has_changes_nothing(small: Path, run: Run) -> None:
@@ -160,7 +166,7 @@ def test_one_exemplar_of_each_class_is_enough_for_baselines(project: Path, run: 
     assert "cosine-knn: 1 neighbours vote, not 20: a typical class has no more exemplars" in said
     assert "logistic-regression: too few exemplars to choose the regularisation by" in said
     for name in ("nearest-class-mean", "cosine-knn", "logistic-regression"):
-        assert store.open_store(paths.baseline(name, "test"), "baseline").read("labels").tolist() == [0, 1, 1]
+        assert store.open_store(paths.baseline(name, "test"), store.BaselineInfo).read("labels").tolist() == [0, 1, 1]
 
 
 def test_one_class_alone_is_refused(project: Path, run: Run) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseld_cli import paths, store
+from dseld_cli import store
 from dseld_cli.config import load as params
 from dseld_cli.dictionary import gramian_growth as gramian
 from dseld_cli.dictionary.gramian import rectangle
 from dseld_cli.dictionary.manifest import REMOVED, Composition
+from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 from tests.reference import lca_float64
 
@@ -33,8 +34,7 @@ def features(path: Path, n: int, seed: int, classes: tuple[str, ...] = ("ant", "
     rng = np.random.default_rng(seed)
     store.write(
         path,
-        "features",
-        store.provenance({}, classes=list(classes), extractor=IDENTITY, seed=seed),
+        store.FeaturesInfo(split="train", classes=classes, extractor=IDENTITY, seed=seed),
         {
             "features": rng.random((n, FEATURES), np.float32),
             "labels": np.arange(n) % len(classes),
@@ -46,7 +46,7 @@ def features(path: Path, n: int, seed: int, classes: tuple[str, ...] = ("ant", "
 @pytest.fixture
 def grown(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """A base of 75 atoms (or as many as asked for) with its Gramian of 15 tiles, and two feature stores to add."""
-    monkeypatch.setattr(store, "ROWS", SIDE)
+    monkeypatch.setattr(store.spec, "ROWS", SIDE)
     features(paths.features("train"), getattr(request, "param", 75), 0)
     features(Path("data/additions/three.zarr"), 3, 1)
     features(Path("data/additions/forty.zarr"), 40, 2, ("bee", "cat"))
@@ -57,12 +57,12 @@ def grown(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, request: pyt
 
 
 def atoms() -> store.Array:
-    return store.open_store(paths.DICTIONARY, "dictionary").read("atoms")
+    return store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("atoms")
 
 
 def dense() -> store.Array:
     """The Gramian in force, whole."""
-    opened = store.open_store(paths.GRAMIAN, "gramian")
+    opened = store.open_store(paths.GRAMIAN, store.GramianInfo)
     return rectangle(opened, slice(None), slice(None))
 
 
@@ -103,7 +103,7 @@ def scratch(run: Run, *lines: str) -> None:
 def test_only_tiles_on_and_below_the_diagonal_are_stored_and_any_rectangle_is_read(grown: Path) -> None:
     assert sorted(stamps()) == sorted(f"{i}/{j}" for i in range(5) for j in range(i + 1))
     assert_consistent()
-    opened, whole = store.open_store(paths.GRAMIAN, "gramian"), dense()
+    opened, whole = store.open_store(paths.GRAMIAN, store.GramianInfo), dense()
     np.testing.assert_array_equal(whole[:SIDE, SIDE:], whole[SIDE:, :SIDE].T)
     edges = [slice(0, 1), slice(15, 17), slice(16, 32), slice(30, 75), slice(74, 75)]
     for rows, columns in itertools.product(edges, edges):
@@ -134,11 +134,11 @@ def test_growing_keeps_old_tiles_and_equals_a_scratch_build(grown: Path, run: Ru
     assert {name: after[name] for name in before.keys() - ragged} == {n: before[n] for n in before.keys() - ragged}
     np.testing.assert_array_equal(dense()[:75, :75], old)
     assert_consistent()
-    blocks = store.open_store(paths.DICTIONARY, "dictionary")
+    blocks = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     as_grown, fingerprint = {name: blocks.read(name) for name in blocks.arrays}, blocks.fingerprint
     grown_gramian = dense()
     scratch(run)
-    again = store.open_store(paths.DICTIONARY, "dictionary")
+    again = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     assert again.fingerprint == fingerprint
     for name, content in as_grown.items():
         np.testing.assert_array_equal(again.read(name), content)
@@ -162,7 +162,7 @@ def test_growing_computes_new_rows_only(grown: Path, run: Run, monkeypatch: pyte
 def test_encoding_over_a_grown_dictionary_equals_the_recurrence(grown: Path, run: Run) -> None:
     run("add-exemplars data/additions/forty.zarr")
     set_params(lca__lambda=0.3)
-    wanted = store.open_store(paths.features("test"), "features").read("features")
+    wanted = store.open_store(paths.features("test"), store.FeaturesInfo).read("features")
     true = lca_float64(wanted, atoms(), 0.3, 100, 100).code
     for source in ("atoms", "gramian"):
         run(f"encode --inhibition {source}")
@@ -170,7 +170,7 @@ def test_encoding_over_a_grown_dictionary_equals_the_recurrence(grown: Path, run
 
 
 def codes(n: int, m: int) -> store.Array:
-    opened = store.open_store(paths.codes("test"), "codes")
+    opened = store.open_store(paths.codes("test"), store.CodesInfo)
     found = np.zeros((n, m), np.float32)
     found[np.repeat(np.arange(n), np.diff(opened.read("indptr"))), opened.read("indices")] = opened.read("values")
     return found
@@ -190,11 +190,11 @@ def test_a_removed_exemplar_never_fires_and_the_others_do_as_if_it_had_never_bee
     assert_consistent()
     run(f"encode --inhibition {inhibition}")
     found, others = codes(6, 75), np.delete(np.arange(75), strongest)
-    wanted = store.open_store(paths.features("test"), "features").read("features")
+    wanted = store.open_store(paths.features("test"), store.FeaturesInfo).read("features")
     true = lca_float64(wanted, atoms()[others], 0.3, 100, 100).code
     assert not found[:, strongest].any()
     np.testing.assert_allclose(found[:, others], true, atol=1e-4)
-    assert store.open_store(paths.DICTIONARY, "dictionary").read("source")[strongest] == REMOVED
+    assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source")[strongest] == REMOVED
 
 
 def test_removal_is_undone_by_taking_it_off_the_list(grown: Path, run: Run) -> None:
@@ -213,7 +213,7 @@ def test_removal_is_undone_by_taking_it_off_the_list(grown: Path, run: Run) -> N
 
 def test_compaction_drops_tombstones_and_keeps_what_is_before_them(grown: Path, run: Run) -> None:
     whole, before = atoms(), stamps()
-    place = [str(name) for name in store.open_store(paths.DICTIONARY, "dictionary").read("source")].index(
+    place = [str(name) for name in store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source")].index(
         "train/0-7.png"
     )
     run("remove-exemplars train/0-7.png --compact")
@@ -228,11 +228,11 @@ def test_compaction_drops_tombstones_and_keeps_what_is_before_them(grown: Path, 
 def test_a_whole_addition_is_removed_by_its_name(grown: Path, run: Run) -> None:
     before = {k: v for k, v in state().items() if k != "params.yaml"}
     run("add-exemplars data/additions/three.zarr")
-    kept = store.open_store(paths.DICTIONARY, "dictionary").fingerprint
+    kept = store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint
     run("add-exemplars data/additions/forty.zarr")
     run("remove-exemplars data/additions/forty.zarr")
     assert params.load().additions == ["data/additions/three.zarr"]
-    assert store.open_store(paths.DICTIONARY, "dictionary").fingerprint == kept
+    assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint == kept
     assert_consistent()
     run("remove-exemplars data/additions/three.zarr")
     after = state()
@@ -353,11 +353,11 @@ def test_adding_twice_changes_nothing(grown: Path, run: Run) -> None:
 
 
 def test_duplicates_are_reported(grown: Path, run: Run) -> None:
-    opened = store.open_store(paths.features("train"), "features")
+    opened = store.open_store(paths.features("train"), store.FeaturesInfo)
     rows = np.array([5, 5, 6])
     arrays = {name: opened.take(name, rows) for name in opened.arrays}
     arrays["features"][2] += 0.5
-    store.write(Path("data/additions/twice.zarr"), "features", opened.provenance, arrays)
+    store.write(Path("data/additions/twice.zarr"), opened.info, arrays)
     said = " ".join(run("add-exemplars data/additions/twice.zarr").stderr.split())
     assert "data/additions/twice.zarr:train/0-5.png has the same features as train/0-5.png" in said
     assert "2 of the 3 images" in said
@@ -373,17 +373,19 @@ def test_a_folder_of_images_joins_as_its_extracted_features_would(project: Path,
     assert "would add 5 images to 17 atoms; new classes: dog" in run("add-exemplars folder:june --dry-run").stdout
     run("add-exemplars folder:./june")
     assert params.load().additions == ["folder:june"]
-    dictionary = store.open_store(paths.DICTIONARY, "dictionary")
-    assert dictionary.provenance["classes"] == ["ant", "bee", "dog"]
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    assert dictionary.info.classes == ["ant", "bee", "dog"]
     assert dictionary.read("source")[17] == "folder:june:train/bee/0.png"
     run("extract --dataset folder:june --split train --output june.zarr")
-    true = store.open_store(Path("june.zarr"), "features").read("features").astype(np.float64)
+    true = store.open_store(Path("june.zarr"), store.FeaturesInfo).read("features").astype(np.float64)
     true /= np.linalg.norm(true, axis=1, keepdims=True)
     np.testing.assert_allclose(dictionary.read("atoms")[17:], true, atol=1e-7)
     shutil.rmtree("data/features/added")
     shutil.rmtree(paths.DICTIONARY)
     run("add-exemplars")
-    assert store.open_store(paths.DICTIONARY, "dictionary").fingerprint == dictionary.fingerprint, "as in a new clone"
+    assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint == dictionary.fingerprint, (
+        "as in a new clone"
+    )
 
 
 @pytest.fixture
@@ -552,9 +554,9 @@ def test_killed_at_any_step_the_old_or_the_new_dictionary_is_in_force_and_a_reru
 ) -> None:
     shutil.copytree("data", "begin")
     shutil.copy("params.yaml", "begin.yaml")
-    old = store.open_store(paths.DICTIONARY, "dictionary").fingerprint
+    old = store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint
     run(command)
-    end, new = state(), store.open_store(paths.DICTIONARY, "dictionary").fingerprint
+    end, new = state(), store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint
     for limit in itertools.count():
         shutil.rmtree("data")
         shutil.copytree("begin", "data")
@@ -566,7 +568,7 @@ def test_killed_at_any_step_the_old_or_the_new_dictionary_is_in_force_and_a_reru
                 break
             except (Killed, AssertionError):
                 pass
-        assert store.open_store(paths.DICTIONARY, "dictionary").fingerprint in (old, new)
+        assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint in (old, new)
         atoms()
         run(command)
         assert state() == end
@@ -598,15 +600,15 @@ def test_a_killed_gramian_goes_on_at_the_missing_tiles_and_ends_the_same(
 
 
 def test_a_full_disk_leaves_the_old_version_in_force(grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = store.open_store(paths.DICTIONARY, "dictionary").fingerprint, dense()
+    before = store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint, dense()
 
-    def full(self: store.Draft, name: str, key: store.Key, content: store.Array) -> None:
+    def full(self: store.Draft[store.Info], name: str, key: store.Key, content: store.Array) -> None:
         raise OSError(28, "No space left on device", str(self.partial))
 
     with monkeypatch.context() as patch:
         patch.setattr(store.Draft, "write", full)
         assert "No space left on device" in run("add-exemplars data/additions/three.zarr", ok=False).stderr
-    assert store.open_store(paths.DICTIONARY, "dictionary").fingerprint == before[0]
+    assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint == before[0]
     np.testing.assert_array_equal(dense(), before[1])
     run("add-exemplars data/additions/three.zarr")
     assert len(atoms()) == 78

@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
 
-from dseld_cli import paths, store
+from dseld_cli import store
+from dseld_cli.store import project as paths
+from dseld_cli.store.provenance import INFOS
 from tests.conftest import Run, image_folder, set_params
 from tests.reference import lca_float64
 
@@ -35,8 +38,8 @@ def coded(folder: Path, run: Run) -> Path:
     return folder
 
 
-def opened(path: Path, kind: str) -> store.Store:
-    return store.open_store(path, kind)
+def opened(path: Path, kind: str) -> store.Store[Any]:
+    return store.open_store(path, next(info for info in INFOS if info.kind == kind))
 
 
 def test_digits_reach_the_accuracy_of_the_method(project: Path, run: Run) -> None:
@@ -62,19 +65,19 @@ def test_stores_hold_what_the_data_model_says(coded: Path, run: Run) -> None:
     codes = opened(paths.codes("test"), "codes")
     predictions = opened(paths.predictions("class-sum", "test"), "predictions")
     assert features.shape("features") == (75, 108)
-    assert features.provenance["classes"] == list(CLASSES)
+    assert features.info.classes == list(CLASSES)
     atoms = dictionary.read("atoms")
     assert atoms.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(atoms, base.read("atoms"))
     np.testing.assert_allclose(gramian.rows("gramian"), atoms @ atoms.T, atol=1e-6)
     assert codes.read("firing").shape == (15, 100)
-    assert codes.provenance["inputs"] == {
+    assert codes.info.inputs == {
         "features": opened(paths.features("test"), "features").fingerprint,
         "dictionary": dictionary.fingerprint,
     }
     assert predictions.read("scores").shape == (15, 3)
-    assert base.provenance["inputs"] == {"features": features.fingerprint}
+    assert base.info.inputs == {"features": features.fingerprint}
     for image, label in zip(dictionary.read("source"), dictionary.read("labels"), strict=True):
         assert image.split("/")[:2] == ["train", list(CLASSES)[label]]
 
@@ -99,7 +102,7 @@ def test_all_ways_to_encode_give_the_same_codes(coded: Path, run: Run, method: s
     run("gramian")
     said = run(f"encode --method {method} --inhibition {inhibition} --energy").stdout
     codes = opened(paths.codes("test"), "codes")
-    assert (codes.provenance["method"], codes.provenance["inhibition"]) == (method, inhibition)
+    assert (codes.info.method, codes.info.inhibition) == (method, inhibition)
     np.testing.assert_array_equal(codes.read("indices"), default["indices"])
     np.testing.assert_allclose(codes.read("values"), default["values"], atol=1e-4)
     assert (np.diff(codes.read("energy"), axis=1) < 1e-3).all(), "a stable recurrence never raises the energy"
@@ -144,7 +147,7 @@ def test_exemplars_join_with_new_classes_and_are_listed(coded: Path, run: Run) -
     run("add-exemplars data/additions/more.zarr")
     dictionary = opened(paths.DICTIONARY, "dictionary")
     assert dictionary.shape("atoms") == (82, 108)
-    assert dictionary.provenance["classes"] == ["ant", "bee", "cat", "dog"]
+    assert dictionary.info.classes == ["ant", "bee", "cat", "dog"]
     assert dictionary.read("labels")[75:].tolist() == [1] * 4 + [3] * 3
     assert dictionary.read("source")[75] == "data/additions/more.zarr:train/bee/0.png"
     base = opened(paths.BASE, "base")
@@ -315,7 +318,7 @@ def test_features_of_another_size_are_refused(coded: Path, run: Run) -> None:
 def test_atoms_that_are_not_unit_norm_are_refused(coded: Path, run: Run) -> None:
     dictionary = opened(paths.DICTIONARY, "dictionary")
     arrays = {name: dictionary.read(name) for name in dictionary.arrays}
-    store.write(paths.DICTIONARY, "dictionary", dictionary.provenance, {**arrays, "atoms": 2 * arrays["atoms"]})
+    store.write(paths.DICTIONARY, dictionary.info, {**arrays, "atoms": 2 * arrays["atoms"]})
     assert "do not have unit L2 norm" in run("encode", ok=False).stderr
     assert "do not have unit L2 norm" in run("gramian", ok=False).stderr
 
@@ -362,7 +365,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_stores_in_force(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(zarr.Array, "__setitem__", full)
+        patch.setattr(store.Draft, "_save", full)
         said = run(command, ok=False).stderr
     assert f"No space left on device, below {Path.cwd()}: make room" in said
     assert {path: path.read_bytes() for path in before} == before
@@ -386,7 +389,7 @@ def test_a_killed_encode_goes_on_and_gives_the_same_codes(
         save(*args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(encode, "_save", killed_at_the_third)
+        patch.setattr(store.Draft, "keep", killed_at_the_third)
         with pytest.raises(AssertionError):
             run("encode")
     shutil.rmtree(paths.codes("test"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dseld_cli import paths, store
+from dseld_cli import store
+from dseld_cli.store import project as paths
 from tests.conftest import Run
 
 
@@ -38,11 +39,11 @@ def test_what_was_measured_is_that_of_the_codes(project: Path, run: Run) -> None
     run("build-dict --size 100")
     run("encode --images 30")
     found = json.loads(run("workload --json").stdout)
-    codes = store.open_store(paths.codes("test"), "codes")
+    codes = store.open_store(paths.codes("test"), store.CodesInfo)
     share = codes.read("firing").mean() / 100
     assert found["measured"]["ActivationSparsity"] == pytest.approx(1 - share)
     assert found["workload"]["this"]["share"] == pytest.approx(share)
-    pixels = store.open_store(paths.features("test"), "features").read("features")[codes.read("rows")]
+    pixels = store.open_store(paths.features("test"), store.FeaturesInfo).read("features")[codes.read("rows")]
     b = np.count_nonzero(pixels, axis=1).mean() * 100
     assert found["measured"]["SynapticOperations"]["Effective_MACs"] > b
     assert "ActivationSparsity" in run("workload").stdout

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,20 +11,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dseld_cli import disk, paths, store
-from dseld_cli.errors import UserError
+from dseld_cli import store
+from dseld_cli.errors import StoreMissing, UserError
+from dseld_cli.store import disk
+from dseld_cli.store import project as paths
 from tests.conftest import Run
 
-FACTS = {"classes": ["a"], "inputs": {}}
+INFO = store.NetworkInfo(classes=("a", "b", "c"), lambda_=1.0, tau=100.0, steps=100, seed=0)
 
 
-def put(path: Path, value: int = 1, kind: str = "features") -> None:
+def arrays(value: int) -> dict[str, store.Array]:
+    return {"weights": np.full((5, 3), value, np.float32), "bias": np.zeros(3, np.float32)}
+
+
+def put(path: Path, value: int = 1) -> None:
     """Commit a small store."""
-    store.write(path, kind, FACTS, {"labels": np.full(3, value)})
+    store.write(path, INFO, arrays(value))
 
 
-def value(path: Path, kind: str = "features") -> int:
-    return int(store.open_store(path, kind).read("labels")[0])
+def fill(draft: store.Draft[store.NetworkInfo]) -> None:
+    for name, content in arrays(1).items():
+        draft.put(name, content)
+
+
+def value(path: Path) -> int:
+    return int(store.open_store(path, store.NetworkInfo).read("weights")[0, 0])
 
 
 def files(folder: Path) -> dict[str, bytes | None]:
@@ -56,10 +68,10 @@ def test_no_folder_of_stores_is_an_output(project: Path, run: Run, output: str) 
 
 
 def test_a_store_of_another_kind_is_no_output(project: Path, run: Run) -> None:
-    put(paths.DICTIONARY, kind="dictionary")
+    put(paths.DICTIONARY)
     before = files(project)
     said = run(f"extract --split test --output {paths.DICTIONARY}", ok=False).stderr
-    assert "data/dictionary.zarr holds a dictionary store" in said
+    assert "data/dictionary.zarr holds a network store" in said
     assert files(project) == before
 
 
@@ -90,8 +102,8 @@ def test_an_empty_folder_is_one(tmp_path: Path) -> None:
 
 
 def test_what_comes_to_lie_there_during_the_work_stays(tmp_path: Path) -> None:
-    with store.Draft(tmp_path / "x.zarr", "features", FACTS) as draft:
-        draft.put("labels", np.arange(3))
+    with store.Draft(tmp_path / "x.zarr", INFO) as draft:
+        fill(draft)
         photos(tmp_path / "x.zarr")
         with pytest.raises(UserError, match="holds files"):
             draft.commit()
@@ -143,8 +155,8 @@ def test_a_second_writer_is_refused_while_the_first_works(tmp_path: Path) -> Non
         except UserError as error:
             refused.append(str(error))
 
-    with store.Draft(path, "features", FACTS) as draft:
-        draft.put("labels", np.full(3, 1))
+    with store.Draft(path, INFO) as draft:
+        fill(draft)
         other = threading.Thread(target=second)
         other.start()
         other.join()
@@ -188,12 +200,15 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
         put(tmp_path / "x.zarr")
 
 
+@pytest.mark.parametrize("exchange", [True, False])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
 def test_no_failure_of_a_rename_or_a_deletion_is_swallowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, exchange: bool
 ) -> None:
     """Each in turn fails: either the failure is told, or the newer store is in force; the older one is never lost."""
-    names = ["rename", "replace", "unlink", "rmdir", "link"]
+    if not exchange:
+        monkeypatch.setattr(disk, "_exchange", lambda one, other: False)
+    names = ["rename", "replace", "unlink", "rmdir", "link", "fsync", "mkdir", "scandir"]
     for k in itertools.count():
         path = tmp_path / f"{k}.zarr"
         put(path)
@@ -219,21 +234,52 @@ def test_no_failure_of_a_rename_or_a_deletion_is_swallowed(
         assert value(path) in ((1, 2) if told else (2,))
         put(path, 3)
         assert value(path) == 3
+        assert not [p for p in tmp_path.iterdir() if p.name.startswith(f"{k}.zarr.") and p.suffix != ".lock"]
         if next(count) <= k:
             break
-    assert k > 5
+    assert k > 20
 
 
-def test_a_store_that_cannot_be_renamed_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, rename = tmp_path / "x.zarr", Path.rename
+def test_between_the_two_renames_readers_find_the_older_store_and_a_writer_puts_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file system knows no exchange."""
+    path, seen = tmp_path / "x.zarr", []
     put(path)
+    rename = Path.rename
 
-    def last(self: Path, target: Path) -> Path:
-        if self.name == "x.zarr.partial":
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def watched(self: Path, target: Path) -> Path:
+        if self.suffix == ".partial":
+            seen.append(value(path))
+            raise KeyboardInterrupt  # as a kill
         return rename(self, target)
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(Path, "rename", last)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(disk, "_exchange", lambda one, other: False)
+        patch.setattr(Path, "rename", watched)
         put(path, 2)
+    assert seen == [1]
+    assert not path.exists()
     assert value(path) == 1
+    with store.Draft(path, INFO) as draft:
+        assert path.exists()
+        draft.discard()
+    assert value(path) == 1
+
+
+def test_after_a_store_was_deleted_no_older_draft_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.zarr"
+    put(path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(disk, "_exchange", interrupted)
+        put(path, 2)
+    assert disk.kind_of(disk.beside(path, ".partial")) == "network"
+    shutil.rmtree(path)
+    with pytest.raises(StoreMissing):
+        value(path)
+
+
+def interrupted(*args: object) -> bool:
+    raise KeyboardInterrupt

@@ -1,172 +1,382 @@
 """Stores: what is committed is what is read, anything else is refused by name."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dseld_cli import store
-from dseld_cli.errors import UserError
-from dseld_cli.store import ROWS, Draft, Spec, Store, blocks, open_store, write
+from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, StoreMissing, UserError
+from dseld_cli.store import reader, spec
+from dseld_cli.store.spec import MEANINGS
 
-FACTS = {"classes": ["a", "b"], "inputs": {}}
+ROWS = 16
+INFO = store.FeaturesInfo(split="train", classes=("a", "b"), extractor={"backbone": "none"})
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec, "ROWS", ROWS)
+
+
+def arrays(n: int = ROWS + 10) -> dict[str, store.Array]:
+    rng = np.random.default_rng(0)
+    return {
+        "features": rng.random((n, 3), np.float32),
+        "labels": rng.integers(0, 2, n),
+        "source": np.array([f"train/ä {i}.png" for i in range(n)], dtype=np.dtypes.StringDType()),
+    }
 
 
 @pytest.fixture
-def committed(tmp_path: Path) -> Store:
-    path = tmp_path / "x.zarr"
-    rng = np.random.default_rng(0)
-    arrays = {
-        "features": rng.random((ROWS + 10, 3), np.float32),
-        "labels": rng.integers(0, 2, ROWS + 10),
-        "source": np.array([f"train/ä {i}.png" for i in range(ROWS + 10)], dtype=np.dtypes.StringDType()),
-    }
-    write(path, "features", FACTS, arrays)
-    return open_store(path, "features")
+def committed(tmp_path: Path) -> store.Features:
+    store.write(tmp_path / "x.zarr", INFO, arrays())
+    return store.open_store(tmp_path / "x.zarr", store.FeaturesInfo)
 
 
-def test_what_was_written_is_read(committed: Store) -> None:
-    rng = np.random.default_rng(0)
-    features = rng.random((ROWS + 10, 3), np.float32)
+def test_what_was_written_is_read(committed: store.Features) -> None:
+    features = arrays()["features"]
     np.testing.assert_array_equal(committed.read("features"), features)
     np.testing.assert_array_equal(committed.rows("features", slice(5, ROWS + 2)), features[5 : ROWS + 2])
     np.testing.assert_array_equal(np.concatenate([b for _, b in committed.stream("features")]), features)
+    np.testing.assert_array_equal(committed.mapped("features", (1, 0)), features[ROWS:])
+    rows = np.array([20, 3, 3])
+    np.testing.assert_array_equal(committed.take("features", rows), features[rows])
     assert committed.read("source")[ROWS] == f"train/ä {ROWS}.png"
-    assert committed.provenance == FACTS
+    assert committed.info == INFO
 
 
-def test_same_content_has_the_same_fingerprint_and_bytes(committed: Store, tmp_path: Path) -> None:
-    arrays = {name: committed.read(name) for name in committed.arrays}
-    write(tmp_path / "y.zarr", "features", FACTS, arrays)
-    assert open_store(tmp_path / "y.zarr", "features").fingerprint == committed.fingerprint
+def test_zarr_reads_what_we_write_and_is_told_what_it_means(committed: store.Features) -> None:
+    group = zarr.open_group(committed.path, mode="r")
+    for name, content in arrays().items():
+        array = group[name]
+        assert isinstance(array, zarr.Array)
+        np.testing.assert_array_equal(np.asarray(array[...]).astype(content.dtype), content)
+        meaning = MEANINGS["features"][name]
+        assert array.attrs.asdict() == {"meaning": meaning.text, "unit": meaning.unit}
+        assert array.metadata.dimension_names == meaning.words  # type: ignore[union-attr]
+
+
+def test_a_store_that_zarr_wrote_in_our_coding_is_read(committed: store.Features) -> None:
+    """As versions up to 0.1 did, without attributes."""
+    group = zarr.open_group(committed.path, mode="r+")
+    for name, content in arrays().items():
+        chunks = committed.chunks(name)
+        fill = {"f": np.nan, "i": -1, "s": ""}[committed.arrays[name].dtype[0]]
+        group.create_array(
+            name,
+            shape=content.shape,
+            chunks=chunks,
+            dtype=committed.arrays[name].dtype,
+            compressors=zarr.codecs.Crc32cCodec(),
+            fill_value=fill,
+            overwrite=True,
+        )[...] = content
+    again = store.open_store(committed.path, store.FeaturesInfo)
+    for name, content in arrays().items():
+        np.testing.assert_array_equal(again.read(name), content)
+
+
+def test_same_content_has_the_same_fingerprint_and_bytes(committed: store.Features, tmp_path: Path) -> None:
+    found = {name: committed.read(name) for name in committed.arrays}
+    store.write(tmp_path / "y.zarr", INFO, found)
+    assert store.open_store(tmp_path / "y.zarr", store.FeaturesInfo).fingerprint == committed.fingerprint
     for file in committed.path.rglob("*"):
         if file.is_file():
             assert file.read_bytes() == (tmp_path / "y.zarr" / file.relative_to(committed.path)).read_bytes()
-    arrays["labels"][0] ^= 1
-    write(tmp_path / "y.zarr", "features", FACTS, arrays)
-    assert open_store(tmp_path / "y.zarr", "features").fingerprint != committed.fingerprint
+    found["labels"][0] ^= 1
+    store.write(tmp_path / "y.zarr", INFO, found)
+    assert store.open_store(tmp_path / "y.zarr", store.FeaturesInfo).fingerprint != committed.fingerprint
 
 
-def refused(path: Path, *words: str, kind: str = "features") -> None:
+def refused(path: Path, *words: str, kind: type[UserError], wanted: Any = store.FeaturesInfo) -> None:
     """Opening or reading the store is refused in one line that has these words."""
-    with pytest.raises(UserError) as error:
-        opened = open_store(path, kind)
+    with pytest.raises(kind) as error:
+        opened = store.open_store(path, wanted)
         for name in opened.arrays:
             opened.read(name)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) - len(str(path)) <= 500
     for word in (str(path), *words):
         assert word in str(error.value)
 
 
 def test_a_missing_store_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    refused(tmp_path / "x.zarr", "dseld extract")
+    refused(tmp_path / "x.zarr", "dseld extract", kind=StoreMissing)
 
 
-def test_another_kind_of_store_is_refused(committed: Store) -> None:
-    refused(committed.path, "holds features", "gramian", kind="gramian")
+def test_another_kind_of_store_is_refused(committed: store.Features) -> None:
+    refused(committed.path, "holds features", "gramian", kind=DoesNotFit, wanted=store.GramianInfo)
 
 
-@pytest.mark.parametrize("file", ["features/c/1/0", "labels/c/0"])
-@pytest.mark.parametrize("damage", ["truncate", "flip", "zero", "empty", "delete"])
-def test_a_damaged_chunk_is_refused(committed: Store, file: str, damage: str) -> None:
-    chunk = committed.path / file
-    content = bytearray(chunk.read_bytes())
-    if damage == "truncate":
-        content = content[: len(content) // 2]
-    elif damage == "flip":
-        content[3] ^= 1
-    elif damage == "zero":
-        content = bytearray(len(content))
-    elif damage == "empty":
-        content = bytearray()
-    chunk.unlink() if damage == "delete" else chunk.write_bytes(content)
-    refused(committed.path, "damaged", file.split("/")[0])
+DAMAGES = ["truncate", "flip", "zero", "empty", "delete", "folder"]
 
 
-def test_an_array_edited_through_zarr_is_refused(committed: Store) -> None:
-    array = zarr.open_group(committed.path, mode="r+")["labels"]
-    array[7] = 1 - array[7]
-    refused(committed.path, "damaged", "labels", "not what was committed")
+def damage(file: Path, how: str) -> None:
+    content = bytearray(file.read_bytes())
+    file.unlink()
+    if how == "truncate":
+        file.write_bytes(content[: len(content) // 2])
+    elif how == "flip":
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    elif how == "zero":
+        file.write_bytes(bytes(len(content)))
+    elif how == "empty":
+        file.write_bytes(b"")
+    elif how == "folder":
+        file.mkdir()
+
+
+@pytest.mark.parametrize("file", ["features/c/1/0", "labels/c/0", "source/c/1"])
+@pytest.mark.parametrize("how", DAMAGES[:-1])
+def test_a_damaged_chunk_is_refused(committed: store.Features, file: str, how: str) -> None:
+    damage(committed.path / file, how)
+    refused(committed.path, "damaged", file.split("/")[0], "`dseld extract` again", kind=StoreDamaged)
 
 
 @pytest.mark.parametrize("name", ["features", "labels", "source"])
-def test_a_resized_or_deleted_array_is_refused(committed: Store, name: str) -> None:
+@pytest.mark.parametrize("how", DAMAGES[:-1])
+def test_damaged_metadata_of_an_array_is_named_with_what_mends_it(
+    committed: store.Features, name: str, how: str
+) -> None:
+    """FAULTS B1: a byte may hit what is only descriptive; then the store is as good as before."""
+    file = committed.path / name / "zarr.json"
+    content = bytearray(file.read_bytes())
+    if how == "flip":
+        for at in range(len(content)):
+            content[at] ^= 1
+            file.write_bytes(content)
+            content[at] ^= 1
+            try:
+                opened = store.open_store(committed.path, store.FeaturesInfo)
+                np.testing.assert_array_equal(opened.read(name), arrays()[name])
+            except StoreDamaged as error:
+                assert "`dseld extract` again" in str(error)
+    else:
+        damage(file, how)
+        refused(committed.path, "damaged", name, "`dseld extract` again", kind=StoreDamaged)
+
+
+def test_every_flipped_byte_of_a_mark_is_refused_in_a_line(committed: store.Features) -> None:
+    file = committed.path / "zarr.json"
+    content = bytearray(file.read_bytes())
+    for at in range(0, len(content), 3):
+        for bit in (0, 5):
+            content[at] ^= 1 << bit
+            file.write_bytes(content)
+            content[at] ^= 1 << bit
+            try:
+                assert store.open_store(committed.path, store.FeaturesInfo).fingerprint == committed.fingerprint
+            except (StoreDamaged, DoesNotFit, OutOfDate) as error:
+                assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE, errno.ESTALE])
+@pytest.mark.parametrize("file", ["zarr.json", "features/zarr.json", "features/c/0/0"])
+def test_a_disk_that_does_not_answer_is_not_taken_for_damage(
+    committed: store.Features, monkeypatch: pytest.MonkeyPatch, number: int, file: str
+) -> None:
+    """FAULTS B3: who is told to delete a store because of an I/O error loses it."""
+    opened = Path.open
+
+    def failing(self: Path, *args: Any, **options: Any) -> Any:
+        if self == committed.path / file:
+            raise OSError(number, os.strerror(number), str(self))
+        return opened(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(OSError) as error:
+        store.open_store(committed.path, store.FeaturesInfo).read("features")
+    assert error.value.errno == number
+    with pytest.raises(OSError):
+        store.previous(committed.path, store.FeaturesInfo)
+        committed.intact("features", (0, 0))
+
+
+def test_an_array_edited_through_zarr_is_refused(committed: store.Features) -> None:
+    array = zarr.open_group(committed.path, mode="r+")["labels"]
+    array[7] = 1 - array[7]
+    refused(committed.path, "damaged", "labels", "not what was committed", kind=StoreDamaged)
+
+
+@pytest.mark.parametrize("name", ["features", "labels", "source"])
+def test_a_resized_or_deleted_array_is_refused(committed: store.Features, name: str) -> None:
     group = zarr.open_group(committed.path, mode="r+")
     group[name].resize((ROWS, *group[name].shape[1:]))
-    refused(committed.path, "damaged", name)
+    refused(committed.path, "damaged", name, kind=StoreDamaged)
     shutil.rmtree(committed.path / name)
-    refused(committed.path, "damaged", name)
+    refused(committed.path, "damaged", name, kind=StoreDamaged)
 
 
-def test_edited_provenance_is_refused(committed: Store) -> None:
+def test_edited_provenance_is_refused(committed: store.Features) -> None:
     file = committed.path / "zarr.json"
     file.write_text(file.read_text().replace('"a"', '"c"'))
-    refused(committed.path, "attributes were changed")
+    refused(committed.path, "attributes were changed", kind=StoreDamaged)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "no json", "[]"])
-def test_a_group_that_is_no_store_is_refused(committed: Store, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "{}", "no json", "[]", '{"attributes": {}}', "[" * 5000])
+def test_a_group_that_is_no_store_is_refused(committed: store.Features, content: str) -> None:
     (committed.path / "zarr.json").write_text(content)
-    refused(committed.path, "not a committed store")
+    refused(committed.path, "not a committed store", kind=StoreDamaged)
 
 
-def test_a_store_without_its_mark_is_refused(committed: Store) -> None:
-    file = committed.path / "zarr.json"
-    content = json.loads(file.read_text())
-    content["attributes"] = {}
-    file.write_text(json.dumps(content))
-    refused(committed.path, "not a committed store")
+def test_a_store_of_another_format_is_refused(committed: store.Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "FORMAT", 9)
+    refused(committed.path, "format 2", "reads 9", kind=OutOfDate)
 
 
-def test_a_store_of_another_format_is_refused(committed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "FORMAT", 9)
-    refused(committed.path, "format 2", "reads 9")
+def test_what_was_read_once_is_compared_again_if_its_file_is_another_one(committed: store.Features) -> None:
+    """FAULTS A6: a store is replaced while a reader streams it twice, or loses a chunk."""
+    first = committed.read("features")
+    np.testing.assert_array_equal(committed.read("features"), first)
+    other = arrays()
+    other["features"] = other["features"] + 1
+    store.write(committed.path, INFO, other)
+    for read in (lambda: committed.read("features"), lambda: committed.mapped("features", (0, 0))):
+        with pytest.raises(OutOfDate, match="was replaced while this command read it: run it again"):
+            read()
+    now = store.open_store(committed.path, store.FeaturesInfo)
+    now.read("features")
+    (committed.path / "features/c/0/0").unlink()
+    with pytest.raises(StoreDamaged, match="is missing"):
+        now.read("features")
 
 
-def draft(path: Path, **facts: object) -> Draft:
-    return Draft(path, "features", {"inputs": {}, **facts}, {"features": Spec.rows("float32", 3 * ROWS, 2)})
+def test_a_chunk_that_stays_while_its_store_is_replaced_is_read_on(committed: store.Features) -> None:
+    other = arrays()
+    other["labels"] = 1 - other["labels"]
+    store.write(committed.path, INFO, other)
+    np.testing.assert_array_equal(committed.read("features"), other["features"])
 
 
-def test_a_killed_draft_goes_on_where_it_stopped_and_ends_the_same(tmp_path: Path) -> None:
-    content = np.random.default_rng(1).random((3 * ROWS, 2), np.float32)
-    parts = list(blocks(3 * ROWS))
-    for name, stops in (("whole", [3]), ("killed", [1, 2, 3])):
-        for stop in stops:  # each a process of its own
-            assert not (tmp_path / f"{name}.zarr").exists()
-            with draft(tmp_path / f"{name}.zarr") as work:
-                for part in parts[work.done : stop]:
-                    work["features"][part] = content[part]
-                    work.checkpoint(work.done + 1)
-                if stop == 3:
-                    work.commit()
-    whole, killed = (open_store(tmp_path / f"{name}.zarr", "features") for name in ("whole", "killed"))
-    assert whole.fingerprint == killed.fingerprint
-    np.testing.assert_array_equal(killed.read("features"), content)
+# A forged store: its fingerprint and digests fit, its content makes no sense (FAULTS B8).
+
+N, M, K, ENTRIES = 4, 7, 5, 6
 
 
-def test_a_draft_with_another_plan_starts_afresh(tmp_path: Path) -> None:
-    with draft(tmp_path / "x.zarr") as work:
-        work.checkpoint(2)
-    with draft(tmp_path / "x.zarr") as work:
-        assert work.done == 2
-    with draft(tmp_path / "x.zarr", seed=1) as work:
-        assert work.done == 0
+def codes(**changes: store.Array) -> dict[str, store.Array]:
+    return {
+        "indptr": np.array([0, 1, 3, 3, 6]),
+        "indices": np.array([0, 1, 6, 2, 3, 4], np.int32),
+        "values": np.ones(ENTRIES, np.float32),
+        "firing": np.ones((N, K), np.int32),
+        "rows": np.arange(N),
+    } | changes
 
 
-def test_a_commit_replaces_the_older_store(tmp_path: Path) -> None:
-    for value in (1, 2):
-        write(tmp_path / "x.zarr", "features", FACTS, {"labels": np.full(3, value)})
-    assert open_store(tmp_path / "x.zarr", "features").read("labels").tolist() == [2, 2, 2]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zarr", "x.zarr.lock"]
+CODES = store.CodesInfo(
+    split="test",
+    images="all",
+    seed=0,
+    lambda_=1.0,
+    tau=10.0,
+    steps=K,
+    batch=4,
+    method="working-set",
+    inhibition="atoms",
+    energy=False,
+    atoms=M,
+    classes=("a", "b"),
+)
 
 
-@given(n=st.integers(0, 5000), size=st.integers(1, 3000))
-@settings(max_examples=50)
-def test_blocks_cover_every_row_once_in_order(n: int, size: int) -> None:
-    assert [i for part in blocks(n, size) for i in range(n)[part]] == list(range(n))
-    assert all(0 < part.stop - part.start <= size for part in blocks(n, size))
+def test_sensible_codes_are_read(tmp_path: Path) -> None:
+    store.write(tmp_path / "x.zarr", CODES, codes())
+    opened = store.open_store(tmp_path / "x.zarr", store.CodesInfo)
+    for name, content in codes().items():
+        np.testing.assert_array_equal(opened.read(name), content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"indices": np.array([0, 1, M, 2, 3, 4], np.int32)}, "has the value 7, but there are 7 of atom"),
+        ({"indices": np.array([0, 1, -5, 2, 3, 4], np.int32)}, "has the value -5"),
+        ({"values": np.full(ENTRIES, np.nan, np.float32)}, "not finite"),
+        ({"values": np.full(ENTRIES, np.inf, np.float32)}, "not finite"),
+        ({"values": np.ones(ENTRIES - 1, np.float32)}, "dimension entry"),
+        ({"values": np.ones((ENTRIES, 1), np.float32)}, "array values [6, 1] is none of a codes store"),
+        ({"values": np.ones(ENTRIES, np.int64)}, "array values is of type int64"),
+        ({"indptr": np.array([0, 3, 1, 3, 6])}, "does not rise"),
+        ({"indptr": np.array([0, 1, 3, 3, 5])}, "does not rise"),
+        ({"indptr": np.array([0, 1, 3, 3, 60])}, "has the value 60"),
+        ({"indptr": np.array([0, 1, 6])}, "dimension image"),
+        ({"firing": np.full((N, K), M + 1, np.int32)}, "has the value 8"),
+        ({"firing": np.ones((N, K + 1), np.int32)}, "dimension step"),
+        ({"rows": np.array([0, 1, 2, -1])}, "has the value -1"),
+        ({"more": np.arange(3)}, "array more [3] is none of a codes store"),
+    ],
+)
+def test_codes_that_make_no_sense_are_refused(tmp_path: Path, changes: dict[str, store.Array], said: str) -> None:
+    forge(tmp_path / "x.zarr", CODES, codes(**changes))
+    refused(tmp_path / "x.zarr", "damaged", said, kind=StoreDamaged, wanted=store.CodesInfo)
+
+
+def forge(path: Path, info: store.Info, content: dict[str, store.Array], **mark: object) -> None:
+    """Write a store that is whole but for what it says."""
+    store.write(path, info, content)
+    if mark:
+        file = path / "zarr.json"
+        group = json.loads(file.read_text())
+        found = group["attributes"]["dseld"]
+        found.pop("fingerprint")
+        for key, value in mark.items():
+            at = found
+            *way, last = key.split("__")
+            for step in way:
+                at = at[step]
+            at[last] = value
+        found["fingerprint"] = reader.fingerprint_of(found)
+        file.write_text(json.dumps(group))
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ({"arrays__features__shape": [10**12, 3]}, "dimension image"),
+        ({"arrays__labels__shape": [10**12], "arrays__features__shape": [10**12, 3]}, "image"),
+        ({"arrays__features__shape": [-1, 3]}, "none of a features store"),
+        ({"arrays__features__shape": ["x"]}, "features.shape[0]: Expected int. Got 'x'."),
+        ({"arrays__features__sha256": {}}, "lacks chunks"),
+        ({"arrays__features__dtype": "object"}, "is of type object"),
+        ({"arrays__features": None}, "features: Expected facts. Got None."),
+        ({"arrays": []}, ""),
+        ({"arrays": {}}, "array features is missing"),
+        ({"provenance": None}, "provenance: Expected facts. Got None."),
+        ({"provenance__classes": "ab"}, "provenance.classes: Expected tuple"),
+        ({"provenance__classes": ["a", 1]}, "provenance.classes[1]: Expected str. Got 1."),
+        ({"provenance__seed": True}, "provenance.seed: Expected int. Got True."),
+        ({"provenance__extractor": {"backbone": 1}}, "provenance.extractor.backbone: Expected str. Got 1."),
+        ({"provenance__more": 1}, "Got 'more' as well"),
+        ({"provenance__classes": ["a"]}, "has the value 1, but there are 1 of class"),
+        ({"provenance__split": "x" * 10**6 + "\n", "provenance__more": 1}, "Got 'more' as well"),
+    ],
+)
+def test_marks_that_make_no_sense_are_refused(tmp_path: Path, mark: dict[str, object], said: str) -> None:
+    forge(tmp_path / "x.zarr", INFO, arrays(), **mark)
+    refused(tmp_path / "x.zarr", "damaged", said, kind=StoreDamaged)
+
+
+def test_a_huge_shape_whose_metadata_agrees_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
+    shapes = {"features": [10**12, 3], "labels": [10**12], "source": [10**12]}
+    forge(tmp_path / "x.zarr", INFO, arrays(), **{f"arrays__{name}__shape": shape for name, shape in shapes.items()})
+    for name, shape in shapes.items():
+        file = tmp_path / "x.zarr" / name / "zarr.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "shape": shape}))
+    refused(tmp_path / "x.zarr", "lacks chunks", kind=StoreDamaged)
+
+
+def test_a_damaged_store_is_not_taken_for_an_absent_one(committed: store.Features, capsys: Any) -> None:
+    (committed.path / "features/zarr.json").write_text("")
+    with pytest.raises(StoreDamaged):
+        store.previous(committed.path, store.FeaturesInfo)
+    assert store.reusable(committed.path, store.FeaturesInfo) is None
+    assert "is damaged" in capsys.readouterr().err
+    assert store.previous(committed.path.with_name("y.zarr"), store.FeaturesInfo) is None

@@ -1,0 +1,335 @@
+"""A store in the making, at `X.zarr.partial`: what is finished survives a kill, and what is damaged is made again.
+
+Its first file is the plan, its second the journal: a line, with a checksum of its own, per chunk or part that was
+written, with the digest of its content. Whoever goes on with a draft compares each of them before it counts.
+Metadata, and last of all the mark, are written when every chunk is there; then all is synchronised, and the draft
+changes places with the older store (docs/design/store.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, Generic, Self, TextIO, TypeVar
+
+import numpy as np
+
+from dseld_cli.errors import StoreDamaged
+from dseld_cli.runtime.console import warn
+from dseld_cli.runtime.outputs import sync
+from dseld_cli.store import chunks, codec, disk
+from dseld_cli.store.chunks import Array, Key
+from dseld_cli.store.provenance import Info, as_json
+from dseld_cli.store.reader import Store, canonical, fingerprint_of
+from dseld_cli.store.spec import FORMAT, MEANINGS, Spec
+
+InfoT = TypeVar("InfoT", bound=Info)
+
+
+@dataclass
+class Draft(Generic[InfoT]):
+    """A store in the making; as a context manager, it keeps every other writer away.
+
+    Opening the draft of a killed run with the same plan goes on with it; with any other plan, it starts afresh, with
+    the chunks `kept` of an `old` store.
+
+    Attributes:
+        path: of the store.
+        info: where it comes from; what is only known at the end may be added before `commit`.
+        specs: its arrays; more come by `put`.
+        notes: what `note` noted, oldest first.
+
+    """
+
+    path: Path
+    info: InfoT
+    specs: dict[str, Spec] = field(default_factory=dict)
+    old: Store[InfoT] | None = None
+    kept: Mapping[str, Collection[Key]] = field(default_factory=dict)
+    notes: list[Any] = field(default_factory=list)
+    _digests: dict[tuple[str, Key], str] = field(default_factory=dict)
+    _unproved: set[tuple[str, Key]] = field(default_factory=set)
+    _writing: Lock = field(default_factory=Lock)
+    _journal: TextIO = field(init=False)
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        """Lock what is at the path, and go on with a draft or begin one.
+
+        Raises:
+            UserError: if another process is changing it, or there is something that is no store of this kind.
+
+        """
+        with ExitStack() as stack:
+            stack.enter_context(disk.locked(self.path))
+            disk.recover(self._place)
+            disk.require_replaceable(self.path, self.info.kind)
+            plan = canonical({"kind": self.info.kind, "provenance": as_json(self.info), "arrays": _shapes(self.specs)})
+            resumed = self._resumes(plan)
+            if not resumed:
+                disk.remove(self.partial)
+                self.partial.mkdir()
+                (self.partial / disk.PLAN).write_text(plan, encoding="utf-8")
+            self._journal = stack.enter_context((self.partial / disk.JOURNAL).open("a", encoding="utf-8"))
+            for name, keys in () if resumed else self.kept.items():
+                for key in keys:
+                    self._take_over(name, key)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @property
+    def _place(self) -> Path:
+        return disk.real(self.path)
+
+    @property
+    def partial(self) -> Path:
+        """Where it grows."""
+        return disk.beside(self._place, ".partial")
+
+    def _resumes(self, plan: str) -> bool:
+        """Read the journal of a draft with the same plan; say if a draft is unreadable."""
+        try:
+            there = (self.partial / disk.PLAN).read_bytes()
+            journal = (self.partial / disk.JOURNAL).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if there != plan.encode():
+            if not _is_plan(there):
+                warn(f"{self.partial} is damaged: started afresh")
+            return False
+        lines = journal.split(b"\n")
+        torn = lines.pop()  # empty, but for a line in which a kill came
+        entries = [entry for entry in map(_entry, lines) if entry]
+        if lost := len(lines) - len(entries):
+            warn(
+                f"{self.partial}: {lost} of {len(lines)} lines of its journal are damaged: what they say is made again"
+            )
+        for entry in entries:
+            self._take(*entry)
+        if lost or torn:
+            (self.partial / disk.JOURNAL).write_text("".join(map(_line, entries)), encoding="utf-8")
+        return True
+
+    def _take(self, what: str, *entry: Any) -> None:
+        if what == "note":
+            self.notes.append(entry[0])
+        else:
+            name, key, sha256 = entry
+            self._digests[name, tuple(key)] = sha256
+            self._unproved.add((name, tuple(key)))
+
+    def _take_over(self, name: str, key: Key) -> None:
+        assert self.old is not None
+        target = chunks.file_of(self.partial, name, key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            chunks.link(chunks.file_of(self.old.folder, name, key), target)
+            self._note("chunk", name, key, self.old.digest(name, key))
+
+    def _note(self, what: str, *entry: Any) -> None:
+        with self._writing:
+            self._journal.write(_line([what, *entry]))
+            self._journal.flush()
+        self._take(what, *entry)
+        if what != "note":
+            self._unproved.discard((entry[0], entry[1]))
+
+    def note(self, value: object) -> None:
+        """Note something that a resumed run finds in `notes`; anything that JSON has."""
+        self._note("note", value)
+
+    def put(self, name: str, content: Array) -> None:
+        """Add an array that is in memory, chunked by rows."""
+        spec = self.specs[name] = Spec.rows(chunks.dtype_name(content), *content.shape)
+        for key in spec.keys:
+            self.write(name, key, content[chunks.region(key, spec.chunks, spec.shape)])
+
+    def write(self, name: str, key: Key, content: Array) -> None:
+        """Write one chunk, which is finished then."""
+        self._save(chunks.file_of(self.partial, name, key), codec.encode(content, self.specs[name].chunks))
+        self._note("chunk", name, key, chunks.digest(content))
+
+    def _save(self, file: Path, data: Iterable[memoryview | bytes]) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)  # never through a hard link that an older store has, too
+        with file.open("xb") as opened:
+            opened.writelines(data)
+
+    def finished(self, name: str, key: Key) -> bool:
+        """Whether a chunk need not be written any more; one of an earlier run is compared with its digest."""
+        if (name, key) not in self._digests:
+            return False
+        if (name, key) in self._unproved:
+            if self._read(name, key) != self._digests[name, key]:
+                del self._digests[name, key]
+                return False
+            self._unproved.discard((name, key))
+        return True
+
+    def _read(self, name: str, key: Key) -> str | None:
+        """Digest of what is there of a chunk or a part; None if it is missing or torn."""
+        spec = self.specs.get(name)
+        try:
+            if spec is None:
+                return hashlib.sha256(self._part(key[0]).read_bytes()).hexdigest()
+            shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
+            data = chunks.file_of(self.partial, name, key).read_bytes()
+            return chunks.digest(codec.decode(data, spec.dtype, spec.chunks, shape))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
+    def _part(self, number: int) -> Path:
+        return self.partial / disk.PARTS / f"{number}.npz"
+
+    def keep(self, number: int, arrays: Mapping[str, Array]) -> None:
+        """Keep arrays of any size until the store is put together from them."""
+        data = io.BytesIO()
+        np.savez(data, allow_pickle=False, **arrays)
+        self._save(self._part(number), [data.getvalue()])
+        self._note("part", disk.PARTS, (number,), hashlib.sha256(data.getvalue()).hexdigest())
+
+    def has_kept(self, number: int) -> bool:
+        """Whether a part is there, as it was kept."""
+        return self.finished(disk.PARTS, (number,))
+
+    def parts(self) -> Iterator[dict[str, Array]]:
+        """Read what was kept, in order."""
+        for _, (number,) in sorted(key for key in self._digests if key[0] == disk.PARTS):
+            with np.load(self._part(number), allow_pickle=False) as saved:
+                yield dict(saved)
+
+    def discard(self) -> None:
+        """Forget what was done so far."""
+        disk.remove(self.partial)
+
+    def commit(self) -> None:
+        """Write the mark and put the store in force in place of an older one.
+
+        Raises:
+            StoreDamaged: if a chunk is missing, or not what was written.
+            UserError: if something that is no store of this kind has come to be at its place.
+
+        """
+        self._require_whole()
+        disk.require_replaceable(self.path, self.info.kind)
+        described: dict[str, Any] = _shapes(self.specs)
+        for name, spec in self.specs.items():
+            meaning = MEANINGS[self.info.kind].get(name)
+            _write_json(self.partial / name / "zarr.json", codec.metadata(spec, meaning))
+            described[name]["sha256"] = {chunks.text(key): self._digests[name, key] for key in spec.keys}
+        mark = {"format": FORMAT, "kind": self.info.kind, "provenance": as_json(self.info), "arrays": described}
+        disk.sync_all(self.partial)
+        attributes = {"dseld": {**mark, "fingerprint": fingerprint_of(mark)}}
+        _write_json(self.partial / "zarr.json", {"attributes": attributes, "zarr_format": 3, "node_type": "group"})
+        sync(self.partial / "zarr.json")
+        sync(self.partial)
+        disk.replace(self.partial, self._place)
+
+    def _require_whole(self) -> None:
+        for name, spec in self.specs.items():
+            for key in spec.keys:
+                file = chunks.file_of(self.partial, name, key)
+                if not self.finished(name, key) or not file.exists():
+                    raise StoreDamaged(f"{file} is missing or damaged: run the same command again, which makes it anew")
+
+
+def write(path: Path, info: Info, arrays: Mapping[str, Array]) -> None:
+    """Write and commit a store of arrays that are in memory, all chunked by rows."""
+    with Draft(path, info) as draft:
+        for name, content in arrays.items():
+            draft.put(name, content)
+        draft.commit()
+
+
+class Rows:
+    """Rows of an array of a draft that come block after block, of any length; each chunk is written once.
+
+    Attributes:
+        came: rows that came so far; of a killed run, those that are in the draft for good.
+
+    """
+
+    def __init__(self, draft: Draft[Any], name: str) -> None:
+        self._draft, self._name, self._next = draft, name, 0
+        while draft.finished(name, self._key(self._next)):
+            self._next += 1
+        spec = draft.specs[name]
+        self.came = min(self._next * spec.chunks[0], spec.shape[0])
+        self._waiting: Array = self._held()
+        self.came += len(self._waiting)
+
+    def _key(self, i: int) -> Key:
+        return (i, *(0 for _ in self._draft.specs[self._name].shape[1:]))
+
+    def _held(self) -> Array:
+        """Rows of the next chunk that a killed run held."""
+        for part in self._draft.parts() if self._draft.has_kept(0) else ():
+            if int(part["chunk"]) == self._next:
+                return part["rows"]
+        return np.empty((0, *self._draft.specs[self._name].shape[1:]), np.float32)
+
+    def add(self, rows: Array) -> None:
+        """Take the rows that follow."""
+        side = self._draft.specs[self._name].chunks[0]
+        self.came += len(rows)
+        self._waiting = np.concatenate([self._waiting, rows]) if len(self._waiting) else rows
+        while len(self._waiting) >= side:
+            self._write(self._waiting[:side])
+            self._waiting = self._waiting[side:]
+
+    def hold(self) -> None:
+        """Keep the rows that wait for their chunk to be full, so that a kill does not lose them."""
+        if len(self._waiting):
+            self._draft.keep(0, {"rows": self._waiting, "chunk": np.array(self._next)})
+
+    def _write(self, rows: Array) -> None:
+        self._draft.write(self._name, self._key(self._next), rows)
+        self._next += 1
+
+    def end(self) -> None:
+        """Write what is left, and cut the array where the rows end."""
+        if len(self._waiting):
+            self._write(self._waiting)
+        spec = self._draft.specs[self._name]
+        self._draft.specs[self._name] = Spec.rows(spec.dtype, self.came, *spec.shape[1:])
+
+
+def _line(entry: list[Any]) -> str:
+    text = json.dumps(entry, separators=(",", ":"))
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:16]} {text}\n"
+
+
+def _is_plan(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _entry(line: bytes) -> list[Any] | None:
+    """Read a line of a journal; None if it is torn or damaged."""
+    digest, _, text = line.partition(b" ")
+    if hashlib.sha256(text).hexdigest()[:16].encode() != digest:
+        return None
+    found = json.loads(text)
+    return list(found)
+
+
+def _shapes(specs: Mapping[str, Spec]) -> dict[str, dict[str, Any]]:
+    return {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in specs.items()}
+
+
+def _write_json(file: Path, content: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(file.name + ".aside")
+    aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    aside.replace(file)
