@@ -374,7 +374,7 @@ def test_a_folder_of_images_joins_as_its_extracted_features_would(project: Path,
     run("add-exemplars folder:./june")
     assert params.load().additions == ["folder:june"]
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    assert dictionary.info.classes == ["ant", "bee", "dog"]
+    assert dictionary.info.classes == ("ant", "bee", "dog")
     assert dictionary.read("source")[17] == "folder:june:train/bee/0.png"
     run("extract --dataset folder:june --split train --output june.zarr")
     true = store.open_store(Path("june.zarr"), store.FeaturesInfo).read("features").astype(np.float64)

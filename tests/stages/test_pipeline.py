@@ -65,7 +65,7 @@ def test_stores_hold_what_the_data_model_says(coded: Path, run: Run) -> None:
     codes = opened(paths.codes("test"), "codes")
     predictions = opened(paths.predictions("class-sum", "test"), "predictions")
     assert features.shape("features") == (75, 108)
-    assert features.info.classes == list(CLASSES)
+    assert features.info.classes == tuple(CLASSES)
     atoms = dictionary.read("atoms")
     assert atoms.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), 1, atol=1e-6)
@@ -147,7 +147,7 @@ def test_exemplars_join_with_new_classes_and_are_listed(coded: Path, run: Run) -
     run("add-exemplars data/additions/more.zarr")
     dictionary = opened(paths.DICTIONARY, "dictionary")
     assert dictionary.shape("atoms") == (82, 108)
-    assert dictionary.info.classes == ["ant", "bee", "cat", "dog"]
+    assert dictionary.info.classes == ("ant", "bee", "cat", "dog")
     assert dictionary.read("labels")[75:].tolist() == [1] * 4 + [3] * 3
     assert dictionary.read("source")[75] == "data/additions/more.zarr:train/bee/0.png"
     base = opened(paths.BASE, "base")
@@ -380,7 +380,7 @@ def test_a_killed_encode_goes_on_and_gives_the_same_codes(
     monkeypatch.setattr(encode, "LARGEST_BATCH", 4)
     run("encode")
     whole = opened(paths.codes("test"), "codes").fingerprint
-    save, calls = encode._save, []
+    save, calls = store.Draft.keep, []
 
     def killed_at_the_third(*args: object) -> None:
         calls.append(args)
@@ -393,7 +393,7 @@ def test_a_killed_encode_goes_on_and_gives_the_same_codes(
         with pytest.raises(AssertionError):
             run("encode")
     shutil.rmtree(paths.codes("test"))
-    monkeypatch.setattr(encode, "_save", lambda *args: (calls.append(args), save(*args)))
+    monkeypatch.setattr(store.Draft, "keep", lambda *args: (calls.append(args), save(*args)))
     run("encode")
     assert len(calls) == 3 + 2, "two batches of four were done before the kill"
     assert opened(paths.codes("test"), "codes").fingerprint == whole
