@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dseld_cli import chunks, store
+from dseld_cli import store
 from dseld_cli.dictionary.checks import require_unit_norm
 from dseld_cli.dictionary.gramian import is_of
 from dseld_cli.errors import StoreDamaged
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.engine import in_order, workers
 from dseld_cli.runtime.progress import Track, quiet
+from dseld_cli.store import chunks
 
 TILE_COPIES = 4
 """A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""
