@@ -46,7 +46,8 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         wanted = replace(left, removals=list(dict.fromkeys([*params.removals, *images])))
         _require_exemplars(wanted)
         settings = Settings(params.gramian.dtype, params.run.memory, params.run.device)
-        with edited({"additions": stay, "removals": wanted.removals, "compact": wanted.compact}):
+        changes = {"additions": stay, "removals": wanted.removals, "compact": wanted.compact}
+        with edited({key: value for key, value in changes.items() if value != getattr(params, key)}):
             for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
                 say(str(done))
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")

@@ -1,6 +1,7 @@
 """The Gramian and the dictionary grow, shrink, survive kills and damage; tiles of 16 make small stores many tiles."""
 
 import fcntl
+import functools
 import itertools
 import os
 import shutil
@@ -10,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from dseld_cli import store
+from dseld_cli.cli.app import app
 from dseld_cli.config import load as params
 from dseld_cli.dictionary import gramian_growth as gramian
 from dseld_cli.dictionary.gramian import rectangle
 from dseld_cli.dictionary.manifest import REMOVED, Composition
 from dseld_cli.store import project as paths
-from tests.conftest import Run, image_folder, set_params
+from tests.conftest import ROOT, Run, image_folder, set_params
 from tests.reference import lca_float64
 
 IDENTITY = {"backbone": "none", "weights": "none", "transform": "pixels / 255"}
@@ -43,17 +46,38 @@ def features(path: Path, n: int, seed: int, classes: tuple[str, ...] = ("ant", "
     )
 
 
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Projects with a base of so many atoms, its Gramian, and two feature stores to add; each built once."""
+
+    @functools.cache
+    def built(n: int) -> Path:
+        path = tmp_path_factory.mktemp("base")
+        shutil.copy(ROOT / "params.yaml", path)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(path)
+            patch.setattr(store.spec, "ROWS", SIDE)
+            set_params()  # without the comments, which take long to read
+            features(paths.features("train"), n, 0)
+            features(Path("data/additions/three.zarr"), 3, 1)
+            features(Path("data/additions/forty.zarr"), 40, 2, ("bee", "cat"))
+            features(paths.features("test"), 6, 9)
+            for command in ("build-dict", "gramian"):
+                assert CliRunner().invoke(app, command).exit_code == 0
+        return path
+
+    return built
+
+
 @pytest.fixture
-def grown(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+def grown(
+    bases: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Path:
     """A base of 75 atoms (or as many as asked for) with its Gramian of 15 tiles, and two feature stores to add."""
+    shutil.copytree(bases(getattr(request, "param", 75)), tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(store.spec, "ROWS", SIDE)
-    features(paths.features("train"), getattr(request, "param", 75), 0)
-    features(Path("data/additions/three.zarr"), 3, 1)
-    features(Path("data/additions/forty.zarr"), 40, 2, ("bee", "cat"))
-    features(paths.features("test"), 6, 9)
-    run("build-dict")
-    run("gramian")
-    return project
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def atoms() -> store.Array:
