@@ -1,0 +1,92 @@
+"""A dictionary that is not what params.yaml lists is used, and said to be."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dseld_cli import store
+from dseld_cli.dictionary.agreement import MOST, differing, disagreements, warning
+from dseld_cli.dictionary.growth import grow
+from dseld_cli.dictionary.manifest import compose
+
+
+@dataclass
+class Listing:
+    additions: list[str] = field(default_factory=list)
+    removals: list[str] = field(default_factory=list)
+    compact: bool = False
+
+
+FACTS = {"classes": ["ant"], "extractor": {"backbone": "x"}, "dataset": "digits"}
+
+
+def made(path: Path, kind: str, rows: str, seed: int) -> store.Store:
+    atoms = np.eye(6, dtype=np.float32)[np.random.default_rng(seed).permutation(6)]
+    names = np.array([f"{seed}/{i}" for i in range(6)], dtype=np.dtypes.StringDType())
+    facts = store.provenance({}, **FACTS, seed=seed)
+    store.write(path, kind, facts, {rows: atoms, "labels": np.zeros(6, np.int64), "source": names})
+    return store.open_store(path, kind)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> store.Store:
+    for name, seed in (("june.zarr", 1), ("july.zarr", 2)):
+        made(tmp_path / name, "features", "features", seed)
+    return made(tmp_path / "base.zarr", "base", "atoms", 0)
+
+
+def dictionary(base: store.Store, listing: Listing) -> store.Store:
+    folder = base.path.parent
+    wanted = compose(base, listing, lambda name: store.open_store(folder / name, "features"))
+    return grow(folder / "dictionary.zarr", wanted).dictionary
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [Listing(), Listing(["june.zarr"], ["0/3"]), Listing(["july.zarr", "june.zarr"], ["june.zarr:1/2"], True)],
+)
+def test_what_params_yaml_lists_is_no_difference(base: store.Store, listing: Listing) -> None:
+    found = dictionary(base, listing)
+    assert disagreements(found, listing, base) == []
+    assert warning(found, []) is None
+
+
+@pytest.mark.parametrize(
+    ("listing", "said"),
+    [
+        (Listing([], ["0/3"]), ["additions does not list june.zarr, which is in it"]),
+        (Listing(["june.zarr", "july.zarr"], ["0/3"]), ["additions lists july.zarr, which is not in it"]),
+        (Listing(["june.zarr"], []), ["1 images were removed from it, removals lists none"]),
+        (Listing(["june.zarr"], ["0/3", "0/4"]), ["removals lists 0/4, which is in it"]),
+        (Listing(["june.zarr"], ["0/3"], True), ["compact is true, it was made with false"]),
+    ],
+)
+def test_every_difference_is_named(base: store.Store, listing: Listing, said: list[str]) -> None:
+    found = dictionary(base, Listing(["june.zarr"], ["0/3"]))
+    assert disagreements(found, listing, base) == said
+    assert said[0] in str(warning(found, said))
+
+
+def test_another_order_and_another_base_are_differences(base: store.Store) -> None:
+    found = dictionary(base, Listing(["june.zarr", "july.zarr"]))
+    other = made(base.path, "base", "atoms", 5)
+    assert disagreements(found, Listing(["july.zarr", "june.zarr"]), other) == [
+        "additions lists them in another order",
+        f"its base is not {base.path} as it is now",
+    ]
+
+
+def test_many_differences_stay_one_printable_line(base: store.Store) -> None:
+    found = dictionary(base, Listing())
+    many = disagreements(found, Listing([f"{i}.zarr" for i in range(50)]), base)
+    said = str(warning(found, many))
+    assert f"and {50 - MOST} more" in said
+    assert "\n" not in said
+
+
+def test_facts_of_a_store_are_compared_where_it_has_them(base: store.Store) -> None:
+    wanted = {"data.dataset": "folder:photos", "extract.backbone": "x", "extract.seed": 3}
+    facts = {"data.dataset": "digits", "extract.backbone": "x"}
+    assert differing(base, wanted, facts) == [f"data.dataset is folder:photos, {base.path} was made with digits"]
