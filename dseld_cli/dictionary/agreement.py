@@ -7,6 +7,7 @@ command line, a line of params.yaml edited by hand.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from dseld_cli import store
 from dseld_cli.dictionary.manifest import Listed
@@ -15,7 +16,7 @@ MOST = 3
 """Differences that are named."""
 
 
-def differing(found: store.Store, wanted: Mapping[str, object], facts: Mapping[str, object]) -> list[str]:
+def differing(found: store.Store[Any], wanted: Mapping[str, object], facts: Mapping[str, object]) -> list[str]:
     """Differences between keys of params.yaml and the same facts as the provenance of a store has them.
 
     Facts that the store does not know, as of features that were brought along, differ from nothing.
@@ -24,8 +25,8 @@ def differing(found: store.Store, wanted: Mapping[str, object], facts: Mapping[s
     return [f"{key} is {value}, {found.path} was made with {facts[key]}" for key, value in known.items()]
 
 
-def disagreements(dictionary: store.Store, listed: Listed, base: store.Store | None = None) -> list[str]:
-    """Name what a dictionary consists of that params.yaml does not list, and the reverse; and whether its base is `base`.
+def disagreements(dictionary: store.Dictionary, listed: Listed, base: store.Base | None = None) -> list[str]:
+    """Name what a dictionary consists of that params.yaml does not list, the reverse, and another base than `base`.
 
     Args:
         dictionary: the current one.
@@ -33,30 +34,30 @@ def disagreements(dictionary: store.Store, listed: Listed, base: store.Store | N
         base: the base dictionary, if it is there.
 
     """
-    facts = dictionary.provenance
-    has = [segment["name"] for segment in facts["segments"][1:]]
+    info = dictionary.info
+    has = [segment.name for segment in info.segments[1:]]
     found = [f"additions lists {name}, which is not in it" for name in listed.additions if name not in has]
     found += [f"additions does not list {name}, which is in it" for name in has if name not in listed.additions]
     if not found and has != list(listed.additions):
         found.append("additions lists them in another order")
-    if base and facts["segments"][0]["fingerprint"] != base.fingerprint:
+    if base and info.segments[0].fingerprint != base.fingerprint:
         found.append(f"its base is not {base.path} as it is now")
     found += _removals(dictionary, listed)
-    if facts["removed"] and facts["compact"] != listed.compact:
-        found.append(f"compact is {str(listed.compact).lower()}, it was made with {str(facts['compact']).lower()}")
+    if info.removed and info.compact != listed.compact:
+        found.append(f"compact is {str(listed.compact).lower()}, it was made with {str(info.compact).lower()}")
     return found
 
 
-def _removals(dictionary: store.Store, listed: Listed) -> list[str]:
+def _removals(dictionary: store.Dictionary, listed: Listed) -> list[str]:
     source = {str(name) for name in dictionary.read("source")} if listed.removals else set()
     found = [f"removals lists {name}, which is in it" for name in listed.removals if name in source]
-    removed = len(dictionary.provenance["removed"])
+    removed = len(dictionary.info.removed)
     if removed and not listed.removals:
         found.append(f"{removed} images were removed from it, removals lists none")
     return found
 
 
-def warning(dictionary: store.Store, differences: list[str]) -> str | None:
+def warning(dictionary: store.Dictionary, differences: list[str]) -> str | None:
     """Say them in one line; None if there are none."""
     if not differences:
         return None

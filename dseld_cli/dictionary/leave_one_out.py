@@ -7,28 +7,77 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize
 from dseld_cli.dictionary.duplicates import equal_to, keys, keys_of
+from dseld_cli.dictionary.manifest import Composition, Segment, parts_of
 from dseld_cli.errors import UserError
 from dseld_cli.store import Array, Dictionary, Features
 
 Int64 = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images that a decoder may learn from, as one list of n: those of a split, then those of each addition.
+
+    Attributes:
+        segments: the split, named "", and the additions.
+        classes: class names of the dictionary.
+
+    """
+
+    segments: Sequence[Segment]
+    classes: Sequence[str]
+
+    @classmethod
+    def of(cls, features: Features, composition: Composition) -> TrainingImages:
+        """Those of a split, and of the additions of a dictionary."""
+        return cls([Segment("", features), *composition.segments[1:]], composition.classes)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.segments))
+
+    @cached_property
+    def source(self) -> Array:
+        """Where each image came from, (n,), as the dictionary's `source` names it."""
+        return np.concatenate([segment.source for segment in self.segments])
+
+    @cached_property
+    def labels(self) -> Int64:
+        """Class of each image, (n,), as an index into `classes`."""
+        return np.concatenate([segment.labels(self.classes) for segment in self.segments])
+
+    def features(self, rows: Int64) -> NDArray[np.float32]:
+        """Features of any images, (len(rows), N)."""
+        found = np.empty((len(rows), self.segments[0].origin.shape("features")[1]), np.float32)
+        for segment, here, its in parts_of(self.segments, rows):
+            found[here] = segment.origin.take("features", its)
+        return found
+
+
 def own_atoms(features: Features, dictionary: Dictionary) -> list[Int64]:
+    """Atoms that are each image of a split itself or an exact copy of it, see `own_atoms_of`."""
+    return own_atoms_of(TrainingImages([Segment("", features)], dictionary.info.classes), dictionary)
+
+
+def own_atoms_of(images: TrainingImages, dictionary: Dictionary) -> list[Int64]:
     """Atoms that are each image itself or an exact copy of it, (n) arrays: same source, or equal once unit-norm."""
-    source = features.read("source")
-    images = np.concatenate([_unit_keys(block, source[part]) for part, block in features.stream("features")])
-    copies = equal_to(images, keys_of(block for _, block in dictionary.stream("atoms")))
+    parts = store.blocks(len(images))
+    rows = (np.arange(part.start, part.stop) for part in parts)
+    found = np.concatenate([_unit_keys(images.features(some), images.source[some]) for some in rows])
+    copies = equal_to(found, keys_of(block for _, block in dictionary.stream("atoms")))
     by_name: dict[str, list[int]] = defaultdict(list)
     for atom, name in enumerate(dictionary.read("source")):
         by_name[str(name)].append(atom)
-    same = (np.array(by_name.get(str(name), ()), np.int64) for name in source)
-    zeros = images == 0  # neither an image nor a tombstone of zeros is a copy of the other
+    same = (np.array(by_name.get(str(name), ()), np.int64) for name in images.source)
+    zeros = found == 0  # neither an image nor a tombstone of zeros is a copy of the other
     return [mine if zero else np.union1d(mine, some) for mine, some, zero in zip(same, copies, zeros, strict=True)]
 
 

@@ -17,6 +17,7 @@ from dseld_cli import store
 from dseld_cli.backbones.base import Backbone, restored
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import UNDECIDED, predict
+from dseld_cli.dictionary.agreement import disagreements, warning
 from dseld_cli.dictionary.atoms import atom_blocks, resident_atoms
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation.decoding import Reader, reader
@@ -164,24 +165,14 @@ def loaded(params: Params) -> Classifier:
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    _warn_of_another_composition(params, dictionary)
+    base = store.previous(paths.BASE, store.BaseInfo)
+    if said := warning(dictionary, disagreements(dictionary, params, base)):
+        warn(said)
     name, lca = params.classify.decoder, params.lca
     dynamics = {"lambda": lca.lambda_, "tau": lca.tau, "steps": lca.steps}
     of_name = reader(name, params.decoder_options.get(name, {}), dictionary, dynamics)
     extractor = restored(dictionary.info.extractor, params.extract.weights, params.run.device)
     return Classifier(extractor, encoder(dictionary, params), of_name, params)
-
-
-def _warn_of_another_composition(params: Params, dictionary: store.Dictionary) -> None:
-    """Say that params.yaml and the dictionary are of different versions, as after git checkout without dvc checkout."""
-    info = dictionary.info
-    has = ([segment.name for segment in info.segments[1:]], len(info.removed), info.compact)
-    wanted = (list(params.additions), len(params.removals), params.compact)
-    if has != wanted:
-        warn(
-            f"{dictionary.path} is not the dictionary that params.yaml describes (additions, removals, compact): run "
-            "`dvc checkout` for the one that belongs to this commit, or `dvc repro` to make it"
-        )
 
 
 def encoder(dictionary: store.Dictionary, params: Params) -> Callable[[NDArray[np.float32]], Coded]:

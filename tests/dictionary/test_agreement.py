@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,27 +20,37 @@ class Listing:
     compact: bool = False
 
 
-FACTS = {"classes": ["ant"], "extractor": {"backbone": "x"}, "dataset": "digits"}
+INFOS: dict[str, store.Info] = {
+    "features": store.FeaturesInfo(classes=("ant",), extractor={"backbone": "x"}, split="train"),
+    "base": store.BaseInfo(
+        classes=("ant",),
+        extractor={"backbone": "x"},
+        split="train",
+        sampling="random",
+        size="all",
+        seed=0,
+        duplicates="keep",
+    ),
+}
 
 
-def made(path: Path, kind: str, rows: str, seed: int) -> store.Store:
+def made(path: Path, kind: str, rows: str, seed: int) -> Any:
     atoms = np.eye(6, dtype=np.float32)[np.random.default_rng(seed).permutation(6)]
     names = np.array([f"{seed}/{i}" for i in range(6)], dtype=np.dtypes.StringDType())
-    facts = store.provenance({}, **FACTS, seed=seed)
-    store.write(path, kind, facts, {rows: atoms, "labels": np.zeros(6, np.int64), "source": names})
-    return store.open_store(path, kind)
+    store.write(path, INFOS[kind], {rows: atoms, "labels": np.zeros(6, np.int64), "source": names})
+    return store.open_store(path, type(INFOS[kind]))
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> store.Store:
+def base(tmp_path: Path) -> Any:
     for name, seed in (("june.zarr", 1), ("july.zarr", 2)):
         made(tmp_path / name, "features", "features", seed)
     return made(tmp_path / "base.zarr", "base", "atoms", 0)
 
 
-def dictionary(base: store.Store, listing: Listing) -> store.Store:
+def dictionary(base: Any, listing: Listing) -> Any:
     folder = base.path.parent
-    wanted = compose(base, listing, lambda name: store.open_store(folder / name, "features"))
+    wanted = compose(base, listing, lambda name: store.open_store(folder / name, store.FeaturesInfo))
     return grow(folder / "dictionary.zarr", wanted).dictionary
 
 
@@ -47,7 +58,7 @@ def dictionary(base: store.Store, listing: Listing) -> store.Store:
     "listing",
     [Listing(), Listing(["june.zarr"], ["0/3"]), Listing(["july.zarr", "june.zarr"], ["june.zarr:1/2"], True)],
 )
-def test_what_params_yaml_lists_is_no_difference(base: store.Store, listing: Listing) -> None:
+def test_what_params_yaml_lists_is_no_difference(base: Any, listing: Listing) -> None:
     found = dictionary(base, listing)
     assert disagreements(found, listing, base) == []
     assert warning(found, []) is None
@@ -63,13 +74,13 @@ def test_what_params_yaml_lists_is_no_difference(base: store.Store, listing: Lis
         (Listing(["june.zarr"], ["0/3"], True), ["compact is true, it was made with false"]),
     ],
 )
-def test_every_difference_is_named(base: store.Store, listing: Listing, said: list[str]) -> None:
+def test_every_difference_is_named(base: Any, listing: Listing, said: list[str]) -> None:
     found = dictionary(base, Listing(["june.zarr"], ["0/3"]))
     assert disagreements(found, listing, base) == said
     assert said[0] in str(warning(found, said))
 
 
-def test_another_order_and_another_base_are_differences(base: store.Store) -> None:
+def test_another_order_and_another_base_are_differences(base: Any) -> None:
     found = dictionary(base, Listing(["june.zarr", "july.zarr"]))
     other = made(base.path, "base", "atoms", 5)
     assert disagreements(found, Listing(["july.zarr", "june.zarr"]), other) == [
@@ -78,7 +89,7 @@ def test_another_order_and_another_base_are_differences(base: store.Store) -> No
     ]
 
 
-def test_many_differences_stay_one_printable_line(base: store.Store) -> None:
+def test_many_differences_stay_one_printable_line(base: Any) -> None:
     found = dictionary(base, Listing())
     many = disagreements(found, Listing([f"{i}.zarr" for i in range(50)]), base)
     said = str(warning(found, many))
@@ -86,7 +97,7 @@ def test_many_differences_stay_one_printable_line(base: store.Store) -> None:
     assert "\n" not in said
 
 
-def test_facts_of_a_store_are_compared_where_it_has_them(base: store.Store) -> None:
+def test_facts_of_a_store_are_compared_where_it_has_them(base: Any) -> None:
     wanted = {"data.dataset": "folder:photos", "extract.backbone": "x", "extract.seed": 3}
     facts = {"data.dataset": "digits", "extract.backbone": "x"}
     assert differing(base, wanted, facts) == [f"data.dataset is folder:photos, {base.path} was made with digits"]
