@@ -1,6 +1,8 @@
 """Where each store lives, relative to the project's folder (the one with params.yaml, where commands run)."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 DATA = Path("data")
 BASE = DATA / "base.zarr"
@@ -13,6 +15,17 @@ RECONSTRUCTION = DATA / "reconstruction"
 SWEEPS = DATA / "sweeps"
 ADDED = DATA / "features" / "added"
 """Features of image folders that joined the dictionary."""
+
+MADE_OF = MappingProxyType(
+    {
+        "base": ("features", DATA / "features"),
+        "dictionary": ("base", BASE),
+        "gramian": ("dictionary", DICTIONARY),
+        "codes": ("dictionary", DICTIONARY),
+        "predictions": ("codes", DATA / "codes" / "test.zarr"),
+    }
+)
+"""Kind of store, and what kind it is made of and where that lies."""
 
 
 def features(split: str) -> Path:
@@ -48,3 +61,15 @@ def baseline(name: str, split: str) -> Path:
 def predictions(decoder: str, split: str) -> Path:
     """Predictions of a decoder for the coded images of a split."""
     return DATA / "predictions" / split / f"{decoder}.zarr"
+
+
+def first_missing(kind: str, there: Callable[[Path], bool]) -> str:
+    """Kind of store that is to be made first where one of `kind` is missing: the earliest of those that it is made of.
+
+    Features of whichever split count, since a base may be drawn from any.
+    """
+    if kind not in MADE_OF:
+        return kind
+    needed, path = MADE_OF[kind]
+    stores = path.glob("*.zarr") if needed == "features" else [path]
+    return kind if any(map(there, stores)) else first_missing(needed, there)

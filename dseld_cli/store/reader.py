@@ -28,6 +28,7 @@ from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, StoreMissing, 
 from dseld_cli.runtime.console import warn
 from dseld_cli.store import chunks, codec, disk
 from dseld_cli.store.chunks import Array, Key
+from dseld_cli.store.project import first_missing
 from dseld_cli.store.provenance import (
     ArrayMark,
     BaseInfo,
@@ -283,7 +284,7 @@ def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
     """
     kind, folder = wanted.kind, _folder(path)
     if not present(path):
-        raise StoreMissing(f"no {kind} store at {path}: run `{MADE_BY[kind]}` first")
+        raise StoreMissing(f"no {kind} store at {path}: run `{MADE_BY[first_missing(kind, present)]}` first")
     mark = _mark(path, folder, kind)
     fingerprint = mark.pop("fingerprint", None)
     if fingerprint_of(mark) != fingerprint:

@@ -179,12 +179,23 @@ def test_params_yaml_keeps_its_comments_when_a_source_is_listed(project: Path, r
 # What the user can mend is one line and exit code 2 (asserted by `run(..., ok=False)`), and leaves no store behind.
 
 
+def test_the_first_missing_stage_is_named(coded: Path, run: Run) -> None:
+    said = []
+    for path in (paths.codes("test"), paths.DICTIONARY, paths.BASE, paths.features("train")):
+        shutil.rmtree(path)
+        said.append(run("decode", ok=False).stderr.rpartition(": ")[2].strip())
+    shutil.rmtree(paths.features("test"))
+    said.append(run("decode", ok=False).stderr.rpartition(": ")[2].strip())
+    made_by = ["encode", "add-exemplars", "build-dict", "build-dict", "extract"]
+    assert said == [f"run `dseld {command}` first" for command in made_by]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         ("build-dict", "data/features/train.zarr"),
         ("add-exemplars", "data/base.zarr"),
-        ("gramian", "dseld add-exemplars"),
+        ("gramian", "no dictionary store at data/dictionary.zarr: run `dseld extract` first"),
         ("encode", "data/dictionary.zarr"),
         ("decode", "data/dictionary.zarr"),
         ("evaluate", "data/dictionary.zarr"),
