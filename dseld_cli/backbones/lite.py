@@ -50,7 +50,7 @@ def network(name: str, settings: Settings) -> Network:
 
 
 def _spare_copies(classifier: nn.Module) -> None:
-    """Let layers pad as they convolve, where all sides are padded alike, and activate in place: the same bits, sooner."""
+    """Let layers pad as they convolve, where all sides are padded alike, and activate in place: the same bits."""
     for layer in classifier.modules():
         padding = getattr(getattr(layer, "static_padding", None), "padding", None)
         if isinstance(layer, nn.Conv2d) and padding and len(set(padding)) == 1:
