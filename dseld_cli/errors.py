@@ -22,4 +22,4 @@ class DoesNotFit(UserError):
 
 
 class Diverged(UserError):
-    """The recurrence is not stable with these atoms and this time constant."""
+    """The recurrence has no code for an image: its step is too long for atoms that are so strongly correlated."""

@@ -120,8 +120,9 @@ class Encode(Section):
     method: Literal["working-set", "direct"]
     """working-set (simulates few neurons, proves all others silent) | direct (all neurons: the same codes, far
     slower)"""
-    inhibition: Literal["atoms", "gramian"]
-    """Where inhibition comes from: atoms (inner products as they are needed) | gramian (stored, read tile by tile)"""
+    inhibition: Literal["auto", "gramian", "atoms"]
+    """Where inner products of atoms come from: auto (the stored Gramian if it is there and fits in free memory) |
+    gramian (stored) | atoms (computed as they are needed)"""
     energy: bool
     """Whether the energy at every step is stored with the codes: true | false"""
     images: Count

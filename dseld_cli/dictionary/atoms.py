@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import require_unit_norm
-from dseld_cli.lca.inhibition import AtomBlocks
+from dseld_cli.lca.atoms import Atoms
 
 
 def resident_atoms(memory: int, n_atoms: int, n_features: int) -> int:
@@ -18,7 +18,7 @@ def resident_atoms(memory: int, n_atoms: int, n_features: int) -> int:
     return size if size <= memory // 3 else min(size, 2 * 4 * store.spec.ROWS * n_features)
 
 
-def atom_blocks(dictionary: store.Dictionary, device: str, memory: int) -> AtomBlocks:
+def atoms_of(dictionary: store.Dictionary, memory: int) -> Atoms:
     """Atoms of a dictionary, kept in memory or streamed from disk, whichever the budget allows.
 
     Raises:
@@ -27,14 +27,14 @@ def atom_blocks(dictionary: store.Dictionary, device: str, memory: int) -> AtomB
     """
     n_atoms, n_features = dictionary.shape("atoms")
 
-    def streamed() -> Iterator[tuple[slice, Tensor]]:
+    def streamed() -> Iterator[tuple[slice, NDArray[np.float32]]]:
         for rows, block in dictionary.stream("atoms"):
             require_unit_norm(block, dictionary)
-            yield rows, torch.from_numpy(block).to(device)
+            yield rows, block
 
     if resident_atoms(memory, n_atoms, n_features) < 4 * n_atoms * n_features:
-        return streamed
-    atoms = torch.empty((n_atoms, n_features), device=device)
+        return Atoms((n_atoms, n_features), streamed)
+    atoms = np.empty((n_atoms, n_features), np.float32)
     for rows, block in streamed():
         atoms[rows] = block
-    return lambda: [(slice(0, n_atoms), atoms)]
+    return Atoms.of(atoms)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import require_unit_norm
@@ -23,6 +23,8 @@ from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.engine import in_order, workers
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import chunks
+
+Float32 = NDArray[np.float32]
 
 TILE_COPIES = 4
 """A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""
@@ -35,13 +37,11 @@ class Settings:
     Attributes:
         dtype: of the stored tiles: float32 or float16.
         memory: budget in bytes.
-        device: where products run: cpu or cuda.
 
     """
 
     dtype: str
     memory: int
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,14 @@ class Reuse:
         """Whether a tile is what it was."""
         return key[0] in self.same and key[1] in self.same
 
-    def corner(self, key: store.Key) -> Tensor | None:
+    def corner(self, key: store.Key) -> Float32 | None:
         """Upper left corner of a tile as the old Gramian has it; None if it has none, or a damaged one."""
         i, j = key
         if i != self.grown or not (j == i or j in self.same):
             return None
         rows, columns = (slice(k * store.spec.ROWS, (k + 1) * store.spec.ROWS) for k in key)
         try:
-            return torch.from_numpy(self.old.rows("gramian", rows, columns)).float()
+            return self.old.rows("gramian", rows, columns).astype(np.float32, copy=False)
         except StoreDamaged:
             return None
 
@@ -169,7 +169,7 @@ def _compute(
     old = reuse.old if reuse else None
     with store.Draft(path, info, specs, old, {"gramian": kept}) as draft:
         missing = [key for key in keys if not draft.finished("gramian", key)]
-        done = _write(draft, reuse, _tasks(dictionary, missing, held, torch.device(settings.device)))
+        done = _write(draft, reuse, _tasks(dictionary, missing, held))
         for _ in track(done, len(keys), "Gramian tiles", len(keys) - len(missing), unit="tiles"):
             pass
         draft.commit()
@@ -189,17 +189,17 @@ def panel_blocks(memory: int, n_features: int) -> int:
     return max(1, (spare - tiles) // block - 2)
 
 
-Task = tuple[store.Key, Tensor, Tensor]
+Task = tuple[store.Key, Float32, Float32]
 """A tile to make, and the blocks of atoms whose products it holds."""
 
 
-def _tasks(dictionary: store.Dictionary, missing: list[store.Key], held: int, device: torch.device) -> Iterator[Task]:
+def _tasks(dictionary: store.Dictionary, missing: list[store.Key], held: int) -> Iterator[Task]:
     """Missing tiles: panels of rows stay in memory while the blocks of columns stream past."""
 
-    def block(i: int) -> Tensor:
+    def block(i: int) -> Float32:
         atoms = dictionary.rows("atoms", slice(i * store.spec.ROWS, (i + 1) * store.spec.ROWS))
         require_unit_norm(atoms, dictionary)
-        return torch.from_numpy(atoms).to(device)
+        return atoms
 
     wanted, todo = sorted({i for i, _ in missing}), set(missing)
     for part in store.blocks(len(wanted), held):
@@ -210,12 +210,12 @@ def _tasks(dictionary: store.Dictionary, missing: list[store.Key], held: int, de
                 yield (i, j), panel[i], columns
 
 
-def product(rows: Tensor, columns: Tensor, known: Tensor | None = None) -> Tensor:
+def product(rows: Float32, columns: Float32, known: Float32 | None = None) -> Float32:
     """Inner products (R, C) of atoms (R, N) and (C, N), but for an upper left corner (r, c) that is known."""
     if known is None:
         return rows @ columns.T
     r, c = known.shape
-    tile = rows.new_empty((len(rows), len(columns)))
+    tile = np.empty((len(rows), len(columns)), rows.dtype)
     tile[:r, :c] = known
     tile[r:] = rows[r:] @ columns.T
     tile[:r, c:] = rows[:r] @ columns[c:].T
@@ -229,7 +229,7 @@ def _write(draft: store.Draft[store.GramianInfo], reuse: Reuse | None, tasks: It
     def make(task: Task) -> None:
         key, rows, columns = task
         corner = reuse.corner(key) if reuse else None
-        tile = product(rows, columns, None if corner is None else corner.to(rows.device))
-        draft.write("gramian", key, tile.cpu().numpy().astype(dtype, copy=False))
+        tile = product(rows, columns, corner)
+        draft.write("gramian", key, tile.astype(dtype, copy=False))
 
     return in_order(make, tasks)

@@ -18,6 +18,7 @@ from dseld_cli.dictionary.checks import normalize
 from dseld_cli.dictionary.duplicates import equal_to, keys, keys_of
 from dseld_cli.dictionary.manifest import Composition, Segment, parts_of
 from dseld_cli.errors import UserError
+from dseld_cli.images.sampling import drawn
 from dseld_cli.store import Array, Dictionary, Features
 
 Int64 = NDArray[np.int64]
@@ -104,3 +105,19 @@ def candidates(own: Sequence[Int64], which: str) -> Int64:
             "smaller build_dict.size"
         )
     return outside
+
+
+def training_images(
+    features: Features, dictionary: Dictionary, which: str, wanted: int | str, seed: int, removals: Sequence[str]
+) -> tuple[Int64, list[Int64]]:
+    """Rows of training images to train a decoder on, and each one's own atoms: a draw of `candidates`, less removals.
+
+    Raises:
+        UserError: if there are not so many.
+
+    """
+    own = own_atoms(features, dictionary)
+    among = candidates(own, which)
+    among = among[~np.isin(features.read("source")[among], list(removals))]
+    rows = among[drawn(len(among), wanted, seed)]
+    return rows, [own[row] for row in rows]

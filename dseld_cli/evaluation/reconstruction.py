@@ -1,7 +1,7 @@
 """Images rebuilt from their codes over two dictionaries (paper, Sec. 4.1): how well, and how soon the network settles.
 
-The recurrence of `lca.dynamics` on pixels in [0, 1]; the rebuilt image is Phi^T a[K], clipped to [0, 1]. Errors are on
-the scale of 0 to 255, as in the paper's Table 1. The network has settled at the first step after which the energy
+The recurrence of `lca.recurrence` on pixels in [0, 1]; the rebuilt image is Phi^T a[K], clipped to [0, 1]. Errors are
+on the scale of 0 to 255, as in the paper's Table 1. The network has settled at the first step after which the energy
 E(a) = ||S - Phi^T a||^2 / 2 + lambda ||a||_1 stays within 1 % of its whole descent from where it ends.
 """
 
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from skimage import metrics
-from torch import Tensor
 
-from dseld_cli.lca.recurrence import Dynamics, respond, unstable
+from dseld_cli.lca.recurrence import LCAParams, run_lca, unstable
 
 measures: Any = metrics  # typed in part only
 SETTLED = 0.01
@@ -46,30 +44,25 @@ class Rebuilt:
     unstable: NDArray[np.bool_]
 
 
-def rebuild(images: Float32, atoms: Float32, dynamics: Dynamics, progress: Progress = iter) -> Rebuilt:
+def rebuild(images: Float32, atoms: Float32, params: LCAParams, progress: Progress = iter) -> Rebuilt:
     """Code images (n, N) over unit-norm atoms (M, N) and rebuild them; `progress` wraps the K steps."""
-    s, phi = torch.from_numpy(images), torch.from_numpy(atoms)
-    lateral = phi @ phi.T
-    lateral.fill_diagonal_(0)
-    norms = [torch.zeros(len(s))]
-    steps = iter(progress(range(dynamics.steps)))
+    lateral = atoms @ atoms.T
+    np.fill_diagonal(lateral, 0)
+    norms = [np.zeros(len(images), np.float32)]
+    steps = iter(progress(range(params.steps)))
 
-    def inhibition(a: Tensor) -> Tensor:
+    def inhibition(a: Float32) -> Float32:
         next(steps, None)
-        norms.append(a.abs().sum(dim=1))
+        norms.append(np.abs(a).sum(axis=1))
         return a @ lateral
 
-    response = respond(s @ phi.T, inhibition, dynamics)
+    response = run_lca(images @ atoms.T, inhibition, params)
     next(steps, None)
-    sparsity = dynamics.lambda_ * torch.stack(norms, dim=1).double()
-    silence = 0.5 * s.double().square().sum(dim=1, keepdim=True)
-    return Rebuilt(
-        (response.code @ phi).clamp(0, 1).numpy(),
-        (response.energy.double() + silence - sparsity).numpy(),
-        sparsity.numpy(),
-        response.firing[:, -1].numpy(),
-        unstable(response.energy).numpy(),
-    )
+    sparsity = params.lambda_ * np.stack(norms, axis=1).astype(np.float64)
+    silence = 0.5 * (images.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):  # of images that `unstable` reports
+        rebuilt, reconstruction = (response.code @ atoms).clip(0, 1), response.energy + silence - sparsity
+    return Rebuilt(rebuilt, reconstruction, sparsity, response.firing[:, -1], unstable(response.energy))
 
 
 def gaussian_atoms(n_atoms: int, n_features: int, seed: int) -> Float32:

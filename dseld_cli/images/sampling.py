@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.errors import UserError
+
 
 def held_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
     """Which of n images, (n,), a seeded draw sets apart for validation: `share` of each class, but never all of it."""
@@ -16,6 +18,20 @@ def limited(labels: NDArray[np.int64], per_class: int, seed: int) -> NDArray[np.
     """Which of n images, (n,), a seeded draw of at most so many of each class keeps."""
     rank, _ = _ranks(labels, seed)
     return rank < per_class
+
+
+def drawn(n_images: int, wanted: int | str, seed: int) -> NDArray[np.int64]:
+    """Rows of images, in order: all, or a seeded draw of so many.
+
+    Raises:
+        UserError: if there are not so many.
+
+    """
+    if wanted == "all":
+        return np.arange(n_images)
+    if int(wanted) > n_images:
+        raise UserError(f"{wanted} images asked for, but the split has {n_images} to code")
+    return np.sort(np.random.default_rng(seed).permutation(n_images)[: int(wanted)])
 
 
 def _ranks(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,1 +1,4 @@
-"""The Locally Competitive Algorithm over a dictionary of exemplars. Knows tensors only: no files, no options."""
+"""The Locally Competitive Algorithm over a dictionary of exemplars: arrays in, arrays out; no files, no options.
+
+Importing it loads NumPy alone: numba comes with the first large problem, torch with bfloat16 or a GPU.
+"""

@@ -4,29 +4,46 @@ Let W be the neurons simulated, A_m[k] their leaky mean activation, c_k = 1 - (1
 
     v[k] = c_k S - sum_m A_m[k] phi_m        (N)
 
-A neuron i outside W that never fires has u_i[k] = phi_i . v[k] (see `dynamics`). If |phi_i . v[k]| < lambda for every
+A neuron i outside W that never fires has u_i[k] = phi_i . v[k] (see `recurrence`). If |phi_i . v[k]| < lambda for every
 such i and every k = 1 to K, then, step by step from u[0] = 0, no neuron outside W ever fires, nothing is missing from
 the simulation, and its trajectory is the whole network's. What has to be bounded is |phi_i . v[k]|, given A as it
 was computed. The chain, each link an inequality (nu = the largest norm of an atom, gamma_n = n e / (1 - n e) with e the
 unit roundoff 2^-24 of float32, which bounds the rounding of a sum of n products in any order, relative to the sum of
 their absolute values):
 
-1. *Knots.* v[1] to v[K] is a path. `kernels.thin` keeps C of its points and knows how far (gap) each step may lie from
+1. *Knots.* v[1] to v[K] is a path. `path.thin` keeps C of its points and knows how far (gap) each step may lie from
    the polygon through them. |phi . x| is convex, so on a chord it is largest at an end:
    |phi . v[k]| <= max_c (|phi . v_c| + nu gap_c), gap_c being the larger gap of the two chords that meet at knot c.
 2. *Computed knots.* V_c = fl(v_c) in float32: ||V_c - v_c|| <= kappa_c = gamma_{w+4} (c_c ||S|| + nu ||A_c||_1).
 3. *Screening.* Few references Q (r, N), already rounded to the type of the screening products; V_c is near
    X_c = sum_j alpha_cj q_j, rho_c = ||V_c - X_c|| computed as it is, so that rounding Q costs nothing more:
    |phi . V_c| <= |phi . X_c| + nu rho_c.
-4. *Rounded atoms.* ||phi - phi'|| <= epsilon, measured: |phi . X_c| <= |phi' . X_c| + epsilon ||X_c||.
-5. *Computed products.* p_j = fl(phi' . q_j), summed in float32 (a product of two bfloat16 is exact there) and rounded
-   to the type of the result, of unit roundoff e': |p_j - phi' . q_j| <= 1.01 e' |p_j| + gamma_N (nu + epsilon) ||q_j||.
+4. *Rounded atoms.* phi' is the atom as screening has it: itself, or rounded to bfloat16, or to 16-bit integers of a
+   scale of its own. ||phi - phi'|| <= epsilon, measured: |phi . X_c| <= |phi' . X_c| + epsilon ||X_c||.
+5. *Computed products.* p_j = fl(phi' . q_j), summed in float32 (a product of two bfloat16 is exact there; the scale of
+   integers comes last, one rounding more) and rounded to the type of the result, of unit roundoff e':
+   |p_j - phi' . q_j| <= 1.01 e' |p_j| + gamma_{N+4} (nu + epsilon) ||q_j||.
    Their sum with weights alpha, too, is taken in float32. So
    |phi' . X_c| <= |fl(sum_j alpha_cj p_j)| + sum_j |alpha_cj| ((1.01 e' + gamma_{r+4}) max_j |p_j| +
-                                                               gamma_N (nu + epsilon) ||q_j||).
+                                                               gamma_{N+4} (nu + epsilon) ||q_j||).
 
 An atom that 1 to 5 leave unproved is multiplied with every knot itself, in float32: instead of 3 to 5
 |phi . V_c| <= |fl(phi . V_c)| + gamma_N nu ||V_c||. If that, too, reaches lambda, the atom joins the working set.
+
+*A path that moved.* When atoms joined, the path is another, v', with knots V'_d, gap'_d and kappa'_d, but near the one
+that was screened. By 1, with every atom that keeps below the room lambda - nu (gap_c + kappa_c) of each old knot by s,
+
+    |phi . V_c| <= lambda - nu (gap_c + kappa_c) - s      for all c.
+
+Let Y_d be any point on the chord between the old knots e and e + 1 (c = d and leak say where), delta_d = ||V'_d - Y_d||
+from the computed ones: |phi . v'_d| <= |phi . Y_d| + nu (delta_d + kappa'_d), and |phi . Y_d| <= max(|phi . V_e|,
+|phi . V_e+1|) <= lambda - s - nu min(gap + kappa over e, e + 1). So for
+
+    shift = max_d nu (delta_d + kappa'_d + gap'_d - min(gap + kappa over e, e + 1))
+
+every atom with s > shift is silent along the new path, too, and needs no second look. Screening keeps those with
+s <= SLACK on a watch list (and notes where it had to drop some): only they, and only if s <= shift, are multiplied with
+the new knots, exactly. Where the shift exceeds what the list covers, all atoms are screened again.
 
 The comparison itself is in float32 and loses a millionth of lambda. The bounds themselves are computed in float64 or
 doubled where that is cheaper to see. Underflow (bfloat16 products flush what is below 1e-38) is neglected.
@@ -34,15 +51,27 @@ doubled where that is cheaper to see. Underflow (bfloat16 products flush what is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from dseld_cli.lca.compiled import compiled
+from dseld_cli.lca.knots import (
+    UNIT,
+    dot64,
+    fit,
+    gamma,
+    knot_rounding,
+    knot_vectors,
+    principal_directions,
+    round_to_bfloat16,
+)
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 
 KNOTS = 16
 """Points that stand for the whole path. Sixteen leave a gap of some hundredths of lambda at K = 100."""
@@ -57,107 +86,167 @@ COMPARISON = 1e-6
 
 @dataclass(frozen=True)
 class Precision:
-    """How atoms are screened: the type of the products, and what rounding the atoms to it cost them at most.
+    """How atoms are screened: what rounding costs at most.
 
     Attributes:
-        dtype: bfloat16 or float32.
         norm: largest norm of an atom, nu.
-        rounding: largest distance of an atom from itself rounded to dtype, epsilon.
+        rounding: largest distance of an atom from itself as screening has it, epsilon.
+        output: unit roundoff of the products, e'.
+        half: whether the references have to be bfloat16.
 
     """
 
-    dtype: torch.dtype
     norm: float
-    rounding: float
+    rounding: float = 0.0
+    output: float = UNIT
+    half: bool = False
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """What an image asks of every atom phi outside its working set, to be silent at all K steps.
+class Certificates:
+    """What each of B images asks of every atom phi outside its working set, to be silent at all K steps.
 
-    Either |sum_j weights[c, j] p_j| + relative[c] max_j |p_j| < room[c] for every knot c, with p_j the product
-    references[j] . phi as computed in the screening type; or |knots[c] . phi| < exact_room[c] for every c, in float32.
+    Either |sum_j weights[i, c, j] p_j| + relative[i, c] max_j |p_j| < room[i, c] for every knot c, with p_j the product
+    references[i, j] . phi as computed in screening; or |knots[i, c] . phi| < exact_room[i, c] for every c, in float32.
 
     Attributes:
-        references: (r, N) in the screening type.
-        weights: (C, MAX_REFERENCES) float32, zero beyond r.
-        relative: (C,) float32.
-        room: (C,) float32.
-        knots: (C, N) float32.
-        exact_room: (C,) float32.
+        references: (B, R, N), the first counts[i] of which are image i's.
+        counts: (B,).
+        weights: (B, C, R), zero beyond counts[i].
+        relative: (B, C).
+        room: (B, C).
+        knots: (B, C, N); those beyond an image's own are 0, with room lambda: they ask for nothing.
+        exact_room: (B, C).
+        leak: (B, C) c of each knot, 2 beyond an image's own.
+        reserve: (B, C) nu (gap + kappa), what room leaves for the path between the knots and for their rounding.
 
     """
 
-    references: Tensor
+    references: Float32
+    counts: Int64
     weights: Float32
     relative: Float32
     room: Float32
     knots: Float32
     exact_room: Float32
+    leak: Float64
+    reserve: Float64
 
+    @classmethod
+    def empty(cls, batch: int, n_features: int) -> Certificates:
+        """Room for the certificates of a batch."""
+        return cls(
+            np.zeros((batch, MAX_REFERENCES, n_features), np.float32),
+            np.zeros(batch, np.int64),
+            np.zeros((batch, KNOTS, MAX_REFERENCES), np.float32),
+            np.zeros((batch, KNOTS), np.float32),
+            np.zeros((batch, KNOTS), np.float32),
+            np.zeros((batch, KNOTS, n_features), np.float32),
+            np.zeros((batch, KNOTS), np.float32),
+            np.full((batch, KNOTS), 2.0),
+            np.zeros((batch, KNOTS)),
+        )
 
-def gamma(n: int, dtype: torch.dtype = torch.float32) -> float:
-    """Relative rounding error of a sum of n products, in any order; 1 where n is too large to say anything."""
-    share = n * torch.finfo(dtype).eps / 2
-    return share / (1 - share) if share < 0.5 else 1.0
+    def __getitem__(self, images: Int64) -> Certificates:
+        """Certificates of some images."""
+        return Certificates(*(field[images] for field in vars(self).values()))
 
-
-def knot_vectors(image: Float32, atoms: Float32, means: Float64, leak: Float64) -> Float32:
-    """Knots V = c S - A Phi_W (C, N) in float32, of image (N,), atoms (w, N), means A (C, w) and leak c (C,)."""
-    return leak.astype(np.float32)[:, None] * image - means.astype(np.float32) @ atoms
-
-
-def knot_rounding(norm_s: float, means: Float64, leak: Float64, norm: float) -> Float64:
-    """Distance kappa (C,): how far a knot in float32 may be from the true one."""
-    size: Float64 = leak * norm_s + norm * np.abs(means).sum(axis=1)
-    return gamma(means.shape[1] + 4) * size
-
-
-def principal_directions(knots: Float64, tolerance: float) -> Float64:
-    """Fewest leading right singular vectors (r, N) that leave no more than `tolerance` of any knot."""
-    squares, vectors = np.linalg.eigh(knots @ knots.T)
-    left = vectors[:, ::-1] * np.sqrt(np.maximum(squares[::-1], 0))  # (C, C): a knot's coordinates
-    energy = np.cumsum(left**2, axis=1)
-    missing = np.sqrt(np.maximum(energy[:, -1:] - energy, 0)).max(axis=0)
-    count = min(int(np.argmax(missing <= tolerance)) + 1, MAX_REFERENCES)
-    directions: Float64 = vectors[:, ::-1][:, :count].T @ knots
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-30)
-    return directions
+    def packed(self) -> tuple[Float32, Int64]:
+        """All references one after another (sum of counts, N), and where each image's start and the last one's end."""
+        used = np.arange(MAX_REFERENCES) < self.counts[:, None]
+        return self.references[used], np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
 
 
 def certify(
-    image: Float32, atoms: Float32, means: Float64, leak: Float64, gap: Float64, lambda_: float, precision: Precision
-) -> Certificate:
-    """Write down the certificate of one image, whose path has knots at `means` A (C, w) and `leak` c (C,)."""
-    norm, rounding, n_features = precision.norm, precision.rounding, len(image)
-    norm_s = float(np.linalg.norm(image.astype(np.float64)))
-    knots32 = knot_vectors(image, atoms, means, leak)
-    knots = knots32.astype(np.float64)
-    room = lambda_ * (1 - COMPARISON) - norm * (gap + knot_rounding(norm_s, means, leak, norm))
-    exact_room = room - 2 * gamma(n_features) * norm * np.linalg.norm(knots, axis=1)
-
-    references = torch.from_numpy(principal_directions(knots, RESIDUAL * lambda_)).to(precision.dtype)
-    q = references.double().numpy()  # (r, N)
-    weights32 = (knots @ q.T @ np.linalg.pinv(q @ q.T)).astype(np.float32)
-    weights = weights32.astype(np.float64)  # (C, r)
-    approximation = weights @ q  # X
-    room = (
-        room - norm * np.linalg.norm(knots - approximation, axis=1) - rounding * np.linalg.norm(approximation, axis=1)
-    )
-    room -= gamma(n_features) * (norm + rounding) * np.abs(weights) @ np.linalg.norm(q, axis=1)
-    output = 1.01 * gamma(1, precision.dtype) + gamma(len(q) + 4)
-    return Certificate(
-        references,
-        padded(weights32, (KNOTS, MAX_REFERENCES)),
-        padded((np.abs(weights).sum(axis=1) * output).astype(np.float32), (KNOTS,)),
-        padded(room.astype(np.float32), (KNOTS,), lambda_),
-        padded(knots32, (KNOTS, n_features)),
-        padded(exact_room.astype(np.float32), (KNOTS,), lambda_),
-    )
+    i: int, image: Float32, rows: Float32, places: Int64, path: tuple[Float64, Float64, Float64], lambda_: float,
+    precision: Precision, into: Certificates,
+) -> None:  # fmt: skip
+    """Write certificate i, of an image (N,) whose path (A (C, f), c (C,), gap (C,)) is of atoms rows[places] (f, N)."""
+    into.counts[i] = _certify(
+        image, rows, places, *path, lambda_, RESIDUAL * lambda_, precision.norm, precision.rounding,
+        precision.output, precision.half, into.references[i], into.weights[i], into.relative[i], into.room[i],
+        into.knots[i], into.exact_room[i], into.leak[i], into.reserve[i],
+    )  # fmt: skip
 
 
-def padded(values: Float32, shape: tuple[int, ...], fill: float = 0.0) -> Float32:
-    """Copy `values` into the first corner of a larger array: a knot at 0 with room lambda asks for nothing."""
-    out = np.full(shape, fill, np.float32)
-    out[tuple(slice(n) for n in values.shape)] = values
-    return out
+@compiled
+def _certify(
+    image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64, gap: Float64, lambda_: float,
+    residual: float, norm: float, rounding: float, output: float, half: bool, references: Float32, weights: Float32,
+    relative: Float32, room: Float32, knots: Float32, exact_room: Float32, leaks: Float64, reserve: Float64,
+) -> int:  # fmt: skip
+    """Write one certificate into the arrays of its batch; see `Certificates`."""
+    n, n_features = len(leak), len(image)
+    references[:], weights[:], relative[:], knots[:] = 0, 0, 0, 0
+    room[:], exact_room[:], leaks[:], reserve[:] = lambda_, lambda_, 2.0, 0.0
+    knot_vectors(image, rows, places, means, leak, knots)
+    kappa = knot_rounding(math.sqrt(dot64(image, image)), means, leak, norm)
+    products = np.empty((n, n))
+    for c in range(n):
+        for d in range(c + 1):
+            products[c, d] = products[d, c] = dot64(knots[c], knots[d])
+    mixtures = principal_directions(products, residual, len(references))
+    count = len(mixtures)
+    for j in range(count):
+        for c in range(n):
+            references[j] += np.float32(mixtures[j, c]) * knots[c]
+    if half:
+        round_to_bfloat16(references[:count])
+    sizes = fit(knots[:n], references[:count], weights)
+    for c in range(n):
+        rest, size, spread, share = 0.0, 0.0, 0.0, 0.0
+        for i in range(n_features):
+            x = 0.0
+            for j in range(count):
+                x += float(weights[c, j]) * float(references[j, i])
+            rest += (float(knots[c, i]) - x) ** 2
+            size += x * x
+        for j in range(count):
+            spread += abs(weights[c, j]) * sizes[j]
+            share += abs(weights[c, j])
+        leaks[c] = leak[c]
+        reserve[c] = norm * (gap[c] + kappa[c])
+        left = lambda_ * (1.0 - COMPARISON) - reserve[c]
+        exact_room[c] = left - 2.0 * gamma(n_features) * norm * math.sqrt(products[c, c])
+        room[c] = (
+            left
+            - norm * math.sqrt(rest)
+            - rounding * math.sqrt(size)
+            - gamma(n_features + 4) * (norm + rounding) * spread
+        )
+        relative[c] = share * (1.01 * output + gamma(count + 4))
+    return count
+
+
+@compiled
+def shift(
+    norm: float, old: Float32, old_leak: Float64, old_reserve: Float64, knots: Float32, leak: Float64, reserve: Float64
+) -> float:
+    """How much nearer to lambda an atom may come along a path that moved; see the head.
+
+    `old` (C, N), `old_leak` and `old_reserve` (C,) are of the certificate that all atoms were screened with, the others
+    of the new one.
+    """
+    worst, e = -math.inf, 0
+    last = number_of(old_leak) - 1
+    for d in range(number_of(leak)):
+        while e + 1 < last and old_leak[e + 1] < leak[d]:
+            e += 1
+        f = min(e + 1, last)
+        span = old_leak[f] - old_leak[e]
+        share = min(max((leak[d] - old_leak[e]) / span, 0.0), 1.0) if span > 1e-9 else 0.0
+        apart = 0.0
+        for i in range(knots.shape[1]):
+            apart += (float(knots[d, i]) - (1.0 - share) * float(old[e, i]) - share * float(old[f, i])) ** 2
+        more = norm * math.sqrt(apart) + reserve[d] - min(old_reserve[e], old_reserve[f])
+        worst = more if not more <= worst else worst
+    return worst
+
+
+@compiled
+def number_of(leak: Float64) -> int:
+    """How many knots a certificate has: behind them, leak is 2."""
+    n = 1
+    while n < len(leak) and leak[n] < 1.5:
+        n += 1
+    return n

@@ -26,11 +26,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-Inhibition = Callable[[Tensor], Tensor]
+Array = Any
+"""Numbers on the processor (NumPy) or a GPU (torch): the recurrence asks for nothing in which the two differ."""
+
+Inhibition = Callable[[Array], Array]
 """Lateral inhibition: activations a (B, M) to (G - I) a (B, M)."""
 
 MAX_ENERGY_RISE = 0.01
@@ -39,12 +43,26 @@ orders of magnitude below it, an oscillation passes it within a few steps."""
 
 
 @dataclass(frozen=True)
-class Dynamics:
-    """What governs the recurrence: threshold lambda (> 0), time constant tau in steps (>= 1), number of steps K."""
+class LCAParams:
+    """What governs the recurrence.
+
+    Attributes:
+        lambda_: firing threshold (> 0), in units of the norm of the features.
+        tau: time constant in steps (>= 1).
+        steps: number of steps K (>= 1).
+
+    Raises:
+        ValueError: if one of them is out of its range.
+
+    """
 
     lambda_: float
-    tau: float
-    steps: int
+    tau: float = 100.0
+    steps: int = 100
+
+    def __post_init__(self) -> None:
+        if not (0 < self.lambda_ < np.inf and 1 <= self.tau < np.inf and self.steps >= 1):
+            raise ValueError(f"Expected lambda > 0, tau >= 1 and steps >= 1. Got {self}")
 
 
 @dataclass(frozen=True)
@@ -58,49 +76,52 @@ class Response:
 
     """
 
-    code: Tensor
-    firing: Tensor
-    energy: Tensor
+    code: NDArray[np.float32]
+    firing: NDArray[np.int32]
+    energy: NDArray[np.float64]
 
 
-def soft_threshold(u: Tensor, lambda_: float) -> Tensor:
+def soft_threshold(u: Array, lambda_: float) -> Array:
     """Activation a = T_lambda(u) = sign(u) max(|u| - lambda, 0), elementwise (Eq. 6)."""
-    return torch.nn.functional.softshrink(u, lambda_)
+    return u - u.clip(-lambda_, lambda_)
 
 
-def energy_above_silence(a: Tensor, b: Tensor, lateral: Tensor, lambda_: float) -> Tensor:
+def energy_above_silence(a: Array, b: Array, lateral: Array, lambda_: float) -> Array:
     """E(a) - E(0) of each image, (B,), from a, b and lateral = (G - I) a, all (B, M).
 
     ||S - Phi^T a||^2 / 2 - ||S||^2 / 2 = a.(G a) / 2 - a.b, so that neither S nor Phi is needed.
     """
-    quadratic = (a * (0.5 * (lateral + a) - b)).sum(dim=1)
-    return quadratic + lambda_ * a.abs().sum(dim=1)
+    return (a * (0.5 * (lateral + a) - b)).sum(1) + lambda_ * abs(a).sum(1)
 
 
-def respond(b: Tensor, inhibition: Inhibition, dynamics: Dynamics) -> Response:
-    """Run the K steps of the recurrence for a batch of driving inputs b (B, M), at K products with the Gramian.
-
-    The result for an image depends on the other images of its batch by rounding alone.
-    """
-    batch, steps = len(b), dynamics.steps
-    firing = torch.zeros((batch, steps), dtype=torch.int32, device=b.device)
-    energy = torch.zeros((batch, steps + 1), dtype=b.dtype, device=b.device)
-    u, a, lateral = torch.zeros_like(b), torch.zeros_like(b), torch.zeros_like(b)
-    for k in range(steps):
-        u += (b - u - lateral) / dynamics.tau
-        a = soft_threshold(u, dynamics.lambda_)
-        firing[:, k] = a.count_nonzero(dim=1)
-        lateral = inhibition(a)
-        energy[:, k + 1] = energy_above_silence(a, b, lateral, dynamics.lambda_)
-    return Response(a, firing, energy)
+def run_lca(b: Array, inhibition: Inhibition, params: LCAParams) -> Response:
+    """Run the K steps of the recurrence for a batch of driving inputs b (B, M), at K products with the Gramian."""
+    u, a, lateral = 0 * b, 0 * b, 0 * b
+    firing, energy = [], [b.sum(1) * 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # `unstable` reports what diverges
+        for _ in range(params.steps):
+            u += (b - u - lateral) / params.tau
+            a = soft_threshold(u, params.lambda_)
+            lateral = inhibition(a)
+            firing.append((a != 0).sum(1))
+            energy.append(energy_above_silence(a, b, lateral, params.lambda_))
+    counts, energies = (np.stack([on_host(x) for x in path], axis=1) for path in (firing, energy))
+    return Response(on_host(a), counts.astype(np.int32), energies.astype(np.float64))
 
 
-def unstable(energy: Tensor) -> Tensor:
-    """Which images' recurrences diverged or oscillated, (B,) bool, from their energies (B, K + 1).
+def on_host(array: Array) -> NDArray[Any]:
+    """Bring an array to the processor's memory."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
+
+
+def unstable(energy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which images' recurrences diverged or oscillated, (B,), from their energies (B, K + 1).
 
     See the head of this module: a stable recurrence never raises the energy.
     """
     half = (energy.shape[1] - 1) // 2
-    rise = energy[:, half:].diff(dim=1).clamp(min=0).sum(dim=1)
-    descent = -energy.min(dim=1).values
-    return ~((rise <= MAX_ENERGY_RISE * descent) & energy.isfinite().all(dim=1))
+    with np.errstate(invalid="ignore"):
+        rise = np.diff(energy[:, half:], axis=1).clip(0).sum(axis=1)
+        settled = rise <= MAX_ENERGY_RISE * -energy.min(axis=1)
+    diverged: NDArray[np.bool_] = ~(settled & np.isfinite(energy).all(axis=1))
+    return diverged

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 from dseld_cli.errors import UserError
 
 RUNTIME = 2**30
@@ -20,3 +24,14 @@ def arrays_within(memory: int, needed: int, what: str) -> int:
         least = (RUNTIME + needed) / 2**30
         raise UserError(f"run.memory: {memory / 2**30:.1f}GiB does not hold {what}; at least {least:.1f}GiB is needed")
     return spare
+
+
+def free_memory() -> int:
+    """Bytes that files may take in the page cache: what the system calls available, within a container's limit."""
+    free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2]
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = [1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])]
+    with suppress(OSError, ValueError):
+        free.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(free)

@@ -1,39 +1,48 @@
-"""Tasks side by side in threads, each with its share of the cores; for work that torch, NumPy or Pillow do."""
+"""Tasks side by side in threads, each with its share of the cores; for work that leaves Python's lock alone."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
-import torch
+from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_WORKERS = 4
-"""Tasks in work at once, at most: more gain little, and each holds memory."""
+"""Tasks in work at once, at most, where each holds memory: more gain little."""
+
+
+def cores() -> int:
+    """How many cores this process may use: OMP_NUM_THREADS if that is set, else those it may run on."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def workers() -> int:
-    """How many tasks are in work at once."""
-    return min(torch.get_num_threads(), MOST_WORKERS)
+    """How many tasks that hold memory are in work at once."""
+    return min(cores(), MOST_WORKERS)
 
 
 def in_order(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
     """Yield the result of each task, in order; tasks are drawn only a few ahead of the result that is asked for.
 
-    One task a core beats all cores in one task: none waits for another, and where one reads, decodes or writes, others
-    compute.
+    One task per core beats all cores in one task: none waits for another, and where one reads, decodes or writes,
+    others compute.
     """
     pending: deque[Future[R]] = deque()
     side_by_side = workers()
-    with (
-        torch_threads(max(1, torch.get_num_threads() // side_by_side)) as share,
-        ThreadPoolExecutor(side_by_side, initializer=torch.set_num_threads, initargs=(share,)) as pool,
-    ):
+    share = max(1, cores() // side_by_side)
+    with threads_per_operation(share), ThreadPoolExecutor(side_by_side, initializer=_share, initargs=(share,)) as pool:
         for task in tasks:
             pending.append(pool.submit(work, task))
             if len(pending) > side_by_side:
@@ -42,12 +51,46 @@ def in_order(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
             yield pending.popleft().result()
 
 
+def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
+    """Run many small tasks, each on one core, and return the results in order; a single one without a thread."""
+    waiting = list(tasks)
+    side_by_side = min(cores(), len(waiting))
+    with threads_per_operation(1):
+        if side_by_side <= 1:
+            return [work(task) for task in waiting]
+        with ThreadPoolExecutor(side_by_side, initializer=_share, initargs=(1,)) as pool:
+            return list(pool.map(work, waiting))
+
+
+def shares(n: int) -> list[slice]:
+    """Cut range(n) into as many slices as there are cores, about equal, none empty."""
+    count = max(1, min(cores(), n))
+    return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
+
+
 @contextmanager
-def torch_threads(n: int) -> Iterator[int]:
-    """Let torch use n threads an operation, as new threads of ours do, too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield n
-    finally:
-        torch.set_num_threads(before)
+def threads_per_operation(n: int) -> Iterator[int]:
+    """Let NumPy's linear algebra, and torch's if it is loaded, use n threads per operation."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    with _libraries().limit(limits=n, user_api="blas"):
+        _share(n)
+        try:
+            yield n
+        finally:
+            if torch:
+                torch.set_num_threads(before)
+
+
+@cache
+def _libraries() -> Any:
+    """Find the linear algebra libraries once: it takes milliseconds."""
+    import numpy  # noqa: F401
+
+    return ThreadpoolController()
+
+
+def _share(n: int) -> None:
+    """Limit torch in this thread, if it is loaded: it counts for each thread anew."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(n)

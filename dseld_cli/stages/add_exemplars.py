@@ -45,7 +45,7 @@ def _add(params: Params, base: store.Base, source: str) -> None:
     wanted = _composed(params.model_copy(update={"additions": additions}), base)
     if source not in params.additions:
         _report_duplicates(wanted.segments[-1])
-    settings = Settings(params.gramian.dtype, params.run.memory, params.run.device)
+    settings = Settings(params.gramian.dtype, params.run.memory)
     with edited({"additions": additions}):
         for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
             say(str(done))

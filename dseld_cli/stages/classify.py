@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.backbones.base import Backbone, restored
+from dseld_cli.config.recurrence import lca_params, means
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import UNDECIDED, predict
 from dseld_cli.dictionary.agreement import disagreements, warning
-from dseld_cli.dictionary.atoms import atom_blocks, resident_atoms
+from dseld_cli.dictionary.encoding import encoder_over
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import open_image, printable
-from dseld_cli.lca import working_set
-from dseld_cli.lca.recurrence import Dynamics
-from dseld_cli.lca.working_set import Coded
-from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.lca.encoder import Encoder
 from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.store import project as paths
 
@@ -64,7 +61,7 @@ class Classifier:
     """The whole chain, loaded once: backbone, encoder, decoder, and what names classes and exemplars."""
 
     extractor: Backbone
-    encode: Callable[[NDArray[np.float32]], Coded]
+    encoder: Encoder
     reader: Reader
     params: Params
 
@@ -87,17 +84,12 @@ class Classifier:
         """
         features = self.extractor.features(arrays)
         _require_fits(features, self.dictionary, files[0])
-        coded = self.encode(features)
-        if (diverged := coded.report.unstable).any():
-            lca = self.params.lca
-            raise UserError(
-                f"the recurrence diverges for {files[int(diverged.argmax())]} at lca.lambda {lca.lambda_:g}, "
-                f"lca.tau {lca.tau:g}: raise lca.tau or lca.lambda"
-            )
-        scores = self.reader.shares(coded.codes, lambda: features)
+        result = self.encoder.encode(features)
+        self.encoder.require_stable(result, features, [str(file) for file in files])
+        scores = self.reader.shares(result.codes, lambda: features)
         classes, most = self.dictionary.info.classes, self.params.classify.exemplars
         for i, label in enumerate(predict(scores)):
-            speakers = explain(coded.codes, i, self.reader.labels, int(label), most)
+            speakers = explain(result.codes, i, self.reader.labels, int(label), most)
             decided = [Exemplar(str(self.source[s.atom]), s.activation, s.share) for s in speakers]
             name, score = (None, 0.0) if label == UNDECIDED else (classes[label], float(scores[i, label]))
             yield Verdict(printable(str(files[i])), name, score, decided)
@@ -172,22 +164,8 @@ def loaded(params: Params) -> Classifier:
     dynamics = {"lambda": lca.lambda_, "tau": lca.tau, "steps": lca.steps}
     of_name = reader(name, params.decoder_options.get(name, {}), dictionary, dynamics)
     extractor = restored(dictionary.info.extractor, params.extract.weights, params.run.device)
-    return Classifier(extractor, encoder(dictionary, params), of_name, params)
-
-
-def encoder(dictionary: store.Dictionary, params: Params) -> Callable[[NDArray[np.float32]], Coded]:
-    """Return what codes up to BATCH images (B, N) over a dictionary.
-
-    Raises:
-        UserError: if the budget does not hold a batch.
-
-    """
-    m, n = dictionary.shape("atoms")
-    needed = resident_atoms(params.run.memory, m, n) + working_set.memory_needed(BATCH, m, n, params.lca.steps)
-    arrays_within(params.run.memory, needed, f"{BATCH} images coded over {m} atoms")
-    atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
-    dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
-    return lambda features: working_set.encode(torch.from_numpy(features).to(params.run.device), atoms, m, dynamics)
+    encoder = encoder_over(dictionary, lca_params(lca), means(params), BATCH)
+    return Classifier(extractor, encoder, of_name, params)
 
 
 def _all(classifier: Classifier, files: list[Path], skip: bool) -> Iterator[Verdict]:

@@ -17,5 +17,5 @@ def run(params: Params) -> None:
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    settings = Settings(params.gramian.dtype, params.run.memory, params.run.device)
+    settings = Settings(params.gramian.dtype, params.run.memory)
     say(str(grow(paths.GRAMIAN, dictionary, settings, track)))

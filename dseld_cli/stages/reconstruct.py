@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
@@ -22,7 +23,7 @@ from dseld_cli.evaluation.reconstruction import (
 )
 from dseld_cli.images.datasets import images as open_images
 from dseld_cli.images.image import Images
-from dseld_cli.lca.recurrence import Dynamics
+from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.runtime.outputs import together
 from dseld_cli.store import project as paths
@@ -45,12 +46,12 @@ def run(params: Params, as_json: bool = False) -> None:
     pixels = _drawn(test, wanted.images, "reconstruct.images", wanted.seed)
     shape = pixels.shape[1:]
     atoms = unit(_flat(_drawn(train, wanted.atoms, "reconstruct.atoms", wanted.seed, shape)))
-    dynamics = Dynamics(wanted.lambda_, wanted.tau, wanted.steps)
+    recurrence = lca_params(wanted)
     rebuilt = {}
     gaussian = gaussian_atoms(len(atoms), atoms.shape[1], wanted.seed)
     for name, phi in (("dataset", atoms), ("gaussian", gaussian)):
-        rebuilt[name] = rebuild(_flat(pixels), phi, dynamics, _bar(name))
-        _require_stable(rebuilt[name], name, dynamics)
+        rebuilt[name] = rebuild(_flat(pixels), phi, recurrence, _bar(name))
+        _require_stable(rebuilt[name], name, recurrence)
     found = {
         "dataset": params.data.dataset,
         "images": len(pixels),
@@ -101,11 +102,11 @@ def _flat(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return pixels.reshape(len(pixels), -1)
 
 
-def _require_stable(rebuilt: Rebuilt, name: str, dynamics: Dynamics) -> None:
+def _require_stable(rebuilt: Rebuilt, name: str, recurrence: LCAParams) -> None:
     if rebuilt.unstable.any():
         raise UserError(
             f"the recurrence diverges for {rebuilt.unstable.sum()} of {len(rebuilt.unstable)} images over the {name} "
-            f"dictionary: raise reconstruct.tau (now {dynamics.tau:g}, and reconstruct.steps with it) or "
+            f"dictionary: raise reconstruct.tau (now {recurrence.tau:g}, and reconstruct.steps with it) or "
             "reconstruct.lambda"
         )
 

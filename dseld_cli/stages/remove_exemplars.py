@@ -45,7 +45,7 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         _require_known(images, left)
         wanted = replace(left, removals=list(dict.fromkeys([*params.removals, *images])))
         _require_exemplars(wanted)
-        settings = Settings(params.gramian.dtype, params.run.memory, params.run.device)
+        settings = Settings(params.gramian.dtype, params.run.memory)
         changes = {"additions": stay, "removals": wanted.removals, "compact": wanted.compact}
         with edited({key: value for key, value in changes.items() if value != getattr(params, key)}):
             for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):

@@ -8,23 +8,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dseld_cli import store
+from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import Given, Trainable, predict
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
+from dseld_cli.dictionary.leave_one_out import training_images
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import metrics, plots
-from dseld_cli.lca import working_set
+from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.recurrence import Dynamics
+from dseld_cli.lca.encoder import Encoder, EncodeResult
+from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.runtime.outputs import together
-from dseld_cli.stages.encode import draw, images_to_train_on
 from dseld_cli.store import project as paths
 
 KEYS = ("size", "lambda", "tau", "steps")
@@ -39,7 +40,7 @@ class Setting:
     """One point of a sweep: the first `size` atoms of the dictionary, and the recurrence."""
 
     size: int
-    dynamics: Dynamics
+    params: LCAParams
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Sample:
 
     features: NDArray[np.float32]
     truth: Int64
-    barred: list[Int64] | None = None
+    excluded: list[Int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def points(
         UserError: for a value that cannot be.
 
     """
-    now = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
+    now = lca_params(params.lca)
     if key == "size":
         first = n_features if n_features < n_atoms else max(1, n_atoms // 16)
         doubled = [first * 2**i for i in range(32) if first * 2**i < n_atoms]
@@ -118,10 +119,10 @@ def points(
     return [(value, Setting(n_atoms, _with(now, key, value))) for value in found]
 
 
-def _with(dynamics: Dynamics, key: str, value: float) -> Dynamics:
+def _with(params: LCAParams, key: str, value: float) -> LCAParams:
     if key == "lambda":
-        return replace(dynamics, lambda_=value)
-    return replace(dynamics, tau=value) if key == "tau" else replace(dynamics, steps=round(value))
+        return replace(params, lambda_=value)
+    return replace(params, tau=value) if key == "tau" else replace(params, steps=round(value))
 
 
 def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
@@ -132,7 +133,7 @@ def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
         )
     features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
-    rows = draw(features.shape("features")[0], params.encode.images, params.encode.seed)
+    rows = drawn(features.shape("features")[0], params.encode.images, params.encode.seed)
     return Sample(features.read("features")[rows], _truth(features, dictionary)[rows])
 
 
@@ -140,7 +141,8 @@ def _training(params: Params, dictionary: store.Dictionary) -> Sample:
     """Training images for the shallow network, with their own atoms."""
     features = store.open_store(paths.features("train"), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
-    rows, own = images_to_train_on(params, features, dictionary)
+    wanted = params.train_decoder
+    rows, own = training_images(features, dictionary, wanted.codes, wanted.images, wanted.seed, params.removals)
     return Sample(features.read("features")[rows], _truth(features, dictionary)[rows], own)
 
 
@@ -174,19 +176,13 @@ def _measure(
 
 def coded(sample: Sample, dictionary: Dictionary, setting: Setting, what: str) -> SparseCodes | None:
     """Codes of a sample over the first atoms of a dictionary; None if the recurrence diverges for an image."""
-    atoms = torch.from_numpy(dictionary.atoms[: setting.size])
-    features = torch.from_numpy(sample.features)
-    barred = sample.barred and [own[own < setting.size] for own in sample.barred]
+    encoder = Encoder(dictionary.atoms[: setting.size], setting.params, images=len(sample.features))
+    excluded = sample.excluded and [own[own < setting.size] for own in sample.excluded]
 
-    def parts() -> Iterator[working_set.Coded]:
-        for part in track(list(store.blocks(len(features), BATCH)), -(-len(features) // BATCH), what):
-            yield working_set.encode(
-                features[part],
-                lambda: [(slice(0, setting.size), atoms)],
-                setting.size,
-                setting.dynamics,
-                excluded=barred[part] if barred else None,
-            )
+    def parts() -> Iterator[EncodeResult]:
+        cuts = list(store.blocks(len(sample.features), BATCH))
+        for part in track(cuts, len(cuts), what):
+            yield encoder.encode(sample.features[part], excluded[part] if excluded else None)
 
     found = []
     for part in parts():

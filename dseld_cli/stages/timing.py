@@ -1,4 +1,4 @@
-"""`dseld timing`: what an image takes on this machine, part by part (paper, Table 5)."""
+"""`dseld timing`: what each image takes on this machine, part by part (paper, Table 5)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, restored
+from dseld_cli.config.recurrence import lca_params, means
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import Given, predict
 from dseld_cli.decoders.registry import decoder
-from dseld_cli.dictionary.atoms import atom_blocks
 from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.dictionary.codes import read_codes
+from dseld_cli.dictionary.encoding import encoder_over
 from dseld_cli.errors import UserError
 from dseld_cli.images.splits import images_of
-from dseld_cli.lca import working_set
-from dseld_cli.lca.recurrence import Dynamics
 from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.store import project as paths
 
@@ -64,7 +61,7 @@ def run(params: Params, batches: Sequence[int] | None, as_json: bool) -> None:
 
 
 def milliseconds(part: Part, size: int, n: int) -> float:
-    """Time of an image in batches of a size out of n images: median of REPEATS, after one to warm up."""
+    """Time per image in batches of a size out of n images: median of REPEATS, after one to warm up."""
     taken = []
     for repeat in range(REPEATS + 1):
         start = repeat * size % (n - size + 1)
@@ -84,10 +81,9 @@ def _extraction(params: Params, dictionary: store.Dictionary) -> Part:
 
 
 def _encoding(params: Params, dictionary: store.Dictionary, features: store.Features) -> Part:
-    dynamics = Dynamics(params.lca.lambda_, params.lca.tau, params.lca.steps)
-    atoms = atom_blocks(dictionary, params.run.device, params.run.memory)
-    images, m = torch.from_numpy(features.read("features")), dictionary.shape("atoms")[0]
-    return lambda part: working_set.encode(images[part].to(params.run.device), atoms, m, dynamics)
+    images = features.read("features")
+    encoder = encoder_over(dictionary, lca_params(params.lca), means(params), len(images))
+    return lambda part: encoder.encode(images[part])
 
 
 def _decoding(dictionary: store.Dictionary, stored: store.Codes) -> Part:
@@ -102,4 +98,4 @@ def _show(rows: list[dict[str, float]], dictionary: store.Dictionary, params: Pa
     say(f"{m} exemplars of {n} features ({backbone}), {params.lca.steps} steps, {params.run.device}, {DECODER}")
     names = [name for name in rows[0] if name != "batch"]
     shown = ([f"{row['batch']:.0f}", *(f"{row[name]:.3f}" for name in names)] for row in rows)
-    table("Milliseconds an image", ["batch", *names], shown)
+    table("Milliseconds per image", ["batch", *names], shown)

@@ -12,7 +12,7 @@ import yaml
 from tests.conftest import ROOT, image_folder
 
 HEAVY = {"torch", "torchvision", "sklearn", "skimage", "matplotlib", "scipy", "numba", "zarr", "numpy", "PIL", "rich"}
-ARRAYS = {"numpy"}
+ARRAYS = {"numpy", "zarr"}
 PICTURES = {"matplotlib", "PIL"}
 LEARNING = {"sklearn", "scipy", "rich"}
 MAY = {

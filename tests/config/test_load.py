@@ -36,7 +36,7 @@ def test_command_line_overrides_a_value(project: Path) -> None:
         ({"build_dict__size": 0}, "build_dict.size should be 'all' or a whole number of at least 1; got 0"),
         ({"build_dict__size": "some"}, "build_dict.size should be 'all' or a whole number of at least 1; got 'some'"),
         ({"build_dict__seed": -1}, "build_dict.seed should be greater than or equal to 0; got -1"),
-        ({"encode__inhibition": "both"}, "encode.inhibition should be 'atoms' or 'gramian'; got 'both'"),
+        ({"encode__inhibition": "both"}, "encode.inhibition should be 'auto', 'gramian' or 'atoms'; got 'both'"),
         ({"decoders": []}, "decoders"),
         ({"decoders": ["sum"]}, "decoders.0 should be a decoder: max-activation, class-sum"),
         ({"run__memory": "1GiB"}, "run.memory should be a size of at least 1.5GiB"),

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from dseld_cli import store
-from dseld_cli.lca.inhibition import driving_input, silence, through_atoms
-from dseld_cli.lca.recurrence import Dynamics, respond
+from dseld_cli.lca.inhibition import driving_input, exclude, through_atoms
+from dseld_cli.lca.recurrence import LCAParams, run_lca
 from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 from tests.reference import lca_float64
@@ -53,15 +52,15 @@ def test_a_training_image_is_coded_as_if_it_and_its_copies_were_no_atoms(folder:
         assert code.any()
 
 
-def test_a_silenced_neuron_stays_at_rest_where_zero_input_alone_would_let_it_fire() -> None:
-    atoms = torch.tensor([[1.0, 0], [0.9, 19**0.5 / 10]])
-    b = driving_input(torch.tensor([[10.0, 0]]), lambda: [(slice(0, 2), atoms)], 2)
+def test_an_excluded_neuron_stays_at_rest_where_zero_input_alone_would_let_it_fire() -> None:
+    atoms = np.array([[1.0, 0], [0.9, 19**0.5 / 10]], np.float32)
+    b = driving_input(np.array([[10.0, 0]], np.float32), lambda: [(slice(0, 2), atoms)], 2)
     inhibition = through_atoms(lambda: [(slice(0, 2), atoms)], 2)
-    dynamics = Dynamics(1.0, 10.0, 100)
-    without_input = b.clone()
+    params = LCAParams(1.0, 10.0, 100)
+    without_input = b.copy()
     without_input[0, 1] = 0
-    assert respond(without_input, inhibition, dynamics).code[0, 1] < 0, "others drive it below -lambda"
-    code = respond(b, silence(b, inhibition, [np.array([1])]), dynamics).code
+    assert run_lca(without_input, inhibition, params).code[0, 1] < 0, "others drive it below -lambda"
+    code = run_lca(b, exclude(b, inhibition, [np.array([1])]), params).code
     assert code[0].tolist() == [pytest.approx(9, abs=0.01), 0]
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from dseld_cli.evaluation.reconstruction import gaussian_atoms, quality, rebuild, steps_to_settle, unit
-from dseld_cli.lca.recurrence import Dynamics
+from dseld_cli.lca.recurrence import LCAParams
 from tests.reference import lca_float64
 
 
 def test_energies_are_those_of_the_float64_recurrence_and_the_image_is_that_of_the_code() -> None:
     rng = np.random.default_rng(0)
     images, atoms = rng.random((4, 12)).astype(np.float32), unit(rng.random((20, 12)).astype(np.float32))
-    found = rebuild(images, atoms, Dynamics(0.2, 50.0, 80))
+    found = rebuild(images, atoms, LCAParams(0.2, 50.0, 80))
     true = lca_float64(images, atoms, 0.2, 50, 80)
     np.testing.assert_allclose(found.images, np.clip(true.code @ atoms, 0, 1), atol=1e-4)
     silence = 0.5 * (images.astype(np.float64) ** 2).sum(1, keepdims=True)
@@ -25,7 +25,7 @@ def test_energies_are_those_of_the_float64_recurrence_and_the_image_is_that_of_t
 
 def test_an_orthonormal_dictionary_and_many_steps_give_the_image_less_lambda() -> None:
     image = np.array([[0.9, 0.5, 0.05, 0.0]], np.float32)
-    found = rebuild(image, np.eye(4, dtype=np.float32), Dynamics(0.1, 10.0, 500))
+    found = rebuild(image, np.eye(4, dtype=np.float32), LCAParams(0.1, 10.0, 500))
     np.testing.assert_allclose(found.images, [[0.8, 0.4, 0, 0]], atol=1e-5)
 
 

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import pairwise
 from unittest import mock
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dseld_cli.lca import certificate, kernels, screening, working_set
-from dseld_cli.lca.certificate import Precision, certify
-from dseld_cli.lca.recurrence import Dynamics, unstable
-from dseld_cli.lca.working_set import encode
+from dseld_cli.lca import certificate, encoder, path, screening, working_set
+from dseld_cli.lca.atoms import Atoms
+from dseld_cli.lca.certificate import Certificates, Precision, certify
+from dseld_cli.lca.encoder import Encoder
+from dseld_cli.lca.recurrence import LCAParams, unstable
 from tests.reference import lca_float64
 
 TIE = 1e-4
 
 
 def blocks(Phi, rows=37):
-    Phi = torch.from_numpy(Phi)
     return lambda: ((slice(i, min(i + rows, len(Phi))), Phi[i : i + rows]) for i in range(0, len(Phi), rows))
+
+
+def tiles(Phi, rows=41):
+    G = Phi @ Phi.T
+    cuts = [slice(i, min(i + rows, len(Phi))) for i in range(0, len(Phi), rows)]
+    return lambda: ((r, c, np.ascontiguousarray(G[r, c])) for i, r in enumerate(cuts) for c in cuts[: i + 1])
+
+
+def encode(S, Phi, params, excluded=None, **options):
+    """Code by working sets, however small the problem, over atoms that come in ragged blocks or lie in memory."""
+    atoms = Atoms.of(Phi) if options.pop("resident", False) else Atoms(Phi.shape, blocks(Phi))
+    if options.get("gramian"):
+        options["gramian"] = tiles(Phi)
+    with mock.patch.object(encoder, "SMALL", 0):
+        return Encoder(atoms, params, **options).encode(S, excluded)
 
 
 def unit(rows):
@@ -44,44 +59,62 @@ def dense(coded, n_atoms):
     return code
 
 
-def assert_same(coded, S, Phi, dynamics, excluded=None):
+def assert_same(coded, S, Phi, params, excluded=None):
     """Codes, firing counts and energies of all images whose recurrence is stable equal the transcription's."""
     for i, image in enumerate(S):
         allowed = np.setdiff1d(np.arange(len(Phi)), excluded[i] if excluded else [])
-        true = lca_float64(image[None], Phi[allowed], dynamics.lambda_, dynamics.tau, dynamics.steps)
-        if unstable(torch.from_numpy(true.energy))[0]:
+        true = lca_float64(image[None], Phi[allowed], params.lambda_, params.tau, params.steps)
+        if unstable(true.energy)[0]:
             assert coded.report.unstable[i] or np.ptp(true.energy[0]) < 1e-4  # a ripple that float32 cannot see
             continue
         code = dense(coded, len(Phi))[i]
         np.testing.assert_allclose(code[allowed], true.code[0], atol=1e-4)
         assert np.count_nonzero(np.delete(code, allowed)) == 0
-        tied = np.abs(np.abs(true.potential[0]) - dynamics.lambda_) < TIE  # (K, M)
+        tied = np.abs(np.abs(true.potential[0]) - params.lambda_) < TIE  # (K, M)
         assert (((code[allowed] != 0) == (true.code[0] != 0)) | tied[-1]).all()
         assert (np.abs(coded.codes.firing[i] - true.firing[0]) <= tied.sum(axis=1)).all()
         size = max(1.0, float(image @ image))
         np.testing.assert_allclose(coded.energy[i], true.energy[0], atol=1e-4 * size)
 
 
+@contextmanager
+def means(kind):
+    """Code by other means than those that pay for a problem of this size: options of the encoder."""
+    options = {"bfloat16": False}
+    prepared = mock.patch.multiple(screening, WORTHWHILE=0, TILE=64)
+    if kind == "atoms read once":
+        yield options
+    elif kind == "sketch":
+        with prepared:
+            yield options
+    elif kind == "bfloat16":
+        with prepared:
+            yield {"bfloat16": True, "resident": True}
+    elif kind == "integers":
+        with prepared, mock.patch.object(screening, "FEW", 10**6):
+            yield options | {"resident": True}
+    else:
+        yield options | {"gramian": True}
+
+
+MEANS = ["atoms read once", "sketch", "bfloat16", "integers", "gramian"]
+
+
 @pytest.mark.parametrize("positive", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("compiled", [True, False])
-def test_code_is_the_direct_recurrence_s_and_every_image_is_proved(positive, dtype, compiled):
+@pytest.mark.parametrize("kind", MEANS)
+def test_code_is_the_direct_recurrence_s_and_every_image_is_proved(positive, kind):
     S, Phi = clustered(positive=positive)
-    dynamics = Dynamics(2.0, 100.0, 100)
-    with (
-        mock.patch.multiple(working_set, START=20, MOST_VIOLATORS=60),
-        mock.patch.object(screening, "screening_dtype", lambda _: dtype),
-        mock.patch.object(screening, "compiled", lambda _: compiled),
-    ):
-        coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics)
+    params = LCAParams(2.0, 100.0, 100)
+    with mock.patch.multiple(working_set, START=20, MOST_GUESSED=20, MOST_VIOLATORS=60), means(kind) as options:
+        coded = encode(S, Phi, params, **options)
     assert coded.report.proved.all()
     assert (coded.report.products < 20).all()
-    assert_same(coded, S, Phi, dynamics)
+    assert_same(coded, S, Phi, params)
 
 
 @st.composite
 def problems(draw):
-    """Draw (S, Phi, dynamics, excluded, start, compiled): few atoms, many of them alike, and odd images."""
+    """Draw (S, Phi, params, excluded, start, kind): few atoms, many of them alike, and odd images."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     M, N, B = draw(st.integers(1, 90)), draw(st.integers(2, 20)), draw(st.integers(1, 4))
     mean = draw(st.sampled_from([0.0, 0.5, 2.0]))
@@ -95,7 +128,7 @@ def problems(draw):
         S[0] = 0
     elif kind == "atom":
         S[0] = draw(st.sampled_from([1.0, 5.0])) * Phi[0]
-    dynamics = Dynamics(
+    params = LCAParams(
         draw(st.sampled_from([0.01, 0.1, 0.5, 2.0])),
         draw(st.sampled_from([1.0, 10.0, 100.0])),
         draw(st.sampled_from([1, 2, 4, 30, 300])),
@@ -103,95 +136,95 @@ def problems(draw):
     excluded = None
     if draw(st.booleans()):
         excluded = [rng.choice(M, size=rng.integers(0, min(M, 5) + 1), replace=False) for _ in range(B)]
-    return S.astype(np.float32), Phi, dynamics, excluded, draw(st.sampled_from([1, 5, 192])), draw(st.booleans())
+    return S.astype(np.float32), Phi, params, excluded, draw(st.sampled_from([1, 5, 192])), draw(st.sampled_from(MEANS))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problems())
 def test_any_dictionary_any_image_any_parameters(problem):
-    S, Phi, dynamics, excluded, start, compiled = problem
-    with (
-        mock.patch.object(working_set, "START", start),
-        mock.patch.object(screening, "compiled", lambda _: compiled),
-    ):
-        coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics, excluded=excluded)
-    assert_same(coded, S, Phi, dynamics, excluded)
+    S, Phi, params, excluded, start, kind = problem
+    with mock.patch.object(working_set, "START", start), means(kind) as options:
+        coded = encode(S, Phi, params, excluded, **options)
+    assert_same(coded, S, Phi, params, excluded)
 
 
 def test_ten_thousand_steps_need_no_more_products_than_a_hundred():
     S, Phi = clustered(B=3)
-    dynamics = Dynamics(2.0, 100.0, 10_000)
+    params = LCAParams(2.0, 100.0, 10_000)
     with mock.patch.multiple(working_set, START=40, MOST_VIOLATORS=60):
-        coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics)
+        coded = encode(S, Phi, params)
     assert coded.report.proved.all()
     assert (coded.report.products < 25).all()
-    assert_same(coded, S, Phi, dynamics)
+    assert_same(coded, S, Phi, params)
 
 
 def test_images_whose_working_sets_do_not_fit_together_are_coded_in_smaller_batches():
     S, Phi = clustered()
-    dynamics = Dynamics(2.0, 100.0, 100)
+    params = LCAParams(2.0, 100.0, 100)
     with mock.patch.multiple(working_set, START=20, MOST_VIOLATORS=60, TYPICAL=20, LARGEST=200):
-        coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics)
+        coded = encode(S, Phi, params)
     assert coded.report.proved.all()
     assert coded.report.products.max() > 8
-    assert_same(coded, S, Phi, dynamics)
+    assert_same(coded, S, Phi, params)
 
 
 def test_an_image_s_code_does_not_depend_on_its_batch():
     S, Phi = clustered()
-    dynamics = Dynamics(2.0, 100.0, 100)
-    together = dense(encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics), len(Phi))
-    alone = dense(encode(torch.from_numpy(S[3:4]), blocks(Phi), len(Phi), dynamics), len(Phi))
+    params = LCAParams(2.0, 100.0, 100)
+    together = dense(encode(S, Phi, params), len(Phi))
+    alone = dense(encode(S[3:4], Phi, params), len(Phi))
     np.testing.assert_allclose(together[3], alone[0], atol=1e-5)
 
 
 def test_where_nearly_all_neurons_fire_the_direct_form_is_used_and_reported():
     S, Phi = clustered(M=300, N=200, size=1.0, positive=False)
-    dynamics = Dynamics(1e-3, 100.0, 20)
+    params = LCAParams(1e-3, 100.0, 20)
     with mock.patch.object(working_set, "START", 10):
-        coded = encode(torch.from_numpy(S), blocks(Phi), len(Phi), dynamics)
+        coded = encode(S, Phi, params)
     assert not coded.report.proved.any()
-    assert_same(coded, S, Phi, dynamics)
+    assert_same(coded, S, Phi, params)
 
 
 def test_a_diverging_recurrence_is_reported():
     S = np.full((2, 16), 5.0, np.float32)
     Phi = unit(np.ones((210, 16)))
-    assert encode(torch.from_numpy(S), blocks(Phi), 210, Dynamics(1.0, 10.0, 60)).report.unstable.all()
+    assert encode(S, Phi, LCAParams(1.0, 10.0, 60)).report.unstable.all()
 
 
-def certificate_of(S, Phi, W, dynamics, **wrong):
+def certificate_of(S, Phi, W, params, **wrong):
     """Certificate of one image from a simulation of W, some of whose ingredients may be `wrong`."""
-    precision = Precision(torch.float32, 1.0001, 1e-6)
+    precision = Precision(1.0001, 1e-6)
     gram, b = Phi[W] @ Phi[W].T, (Phi[W] @ S).astype(np.float64)
-    _, _, _, means, leak, gap = kernels.simulate(
-        gram, b, float(np.linalg.norm(S)), 1e-5, dynamics.lambda_, dynamics.tau, dynamics.steps, certificate.KNOTS
-    )
-    path = {"means": means, "leak": leak, "gap": gap} | {name: f({"means": means}) for name, f in wrong.items()}
-    return certify(S, Phi[W], path["means"], path["leak"], path["gap"], dynamics.lambda_, precision)
+    *_, fired, A, leak, gap = path.simulate(
+        gram, b, np.arange(len(W)), float(np.linalg.norm(S)), 1e-5, params.lambda_, params.tau, params.steps,
+        certificate.KNOTS,
+    )  # fmt: skip
+    found = {"means": A, "leak": leak, "gap": gap} | {name: f({"means": A}) for name, f in wrong.items()}
+    into = Certificates.empty(1, Phi.shape[1])
+    certify(0, S, Phi, W[fired], (found["means"], found["leak"], found["gap"]), params.lambda_, precision, into)
+    return into
 
 
 def bounds(proof, Phi):
     """Both bounds of every atom, (screened (M,), exact (M,)), minus what is allowed: negative is proved."""
-    p = proof.references.float().numpy() @ Phi.T  # (r, M)
-    estimate = np.abs(proof.weights[:, : len(p)] @ p) + proof.relative[:, None] * np.abs(p).max(axis=0)
-    screened = (estimate - proof.room[:, None]).max(axis=0)
-    exact = (np.abs(proof.knots @ Phi.T) - proof.exact_room[:, None]).max(axis=0)
+    p = proof.references[0] @ Phi.T  # (R, M)
+    estimate = np.abs(proof.weights[0] @ p) + proof.relative[0][:, None] * np.abs(p).max(axis=0)
+    screened = (estimate - proof.room[0][:, None]).max(axis=0)
+    exact = (np.abs(proof.knots[0] @ Phi.T) - proof.exact_room[0][:, None]).max(axis=0)
     return screened, exact
 
 
 def problem_of_one(seed=1):
     S, Phi = clustered(seed=seed, B=1)
-    dynamics = Dynamics(2.0, 100.0, 100)
+    params = LCAParams(2.0, 100.0, 100)
     true = lca_float64(S, Phi, 2.0, 100.0, 100)
-    return S[0], Phi, dynamics, np.abs(true.potential[0]).max(axis=0)
+    return S[0], Phi, params, np.abs(true.potential[0]).max(axis=0)
 
 
 def test_bounds_are_bounds_and_the_exact_one_is_tight():
-    S, Phi, dynamics, peak = problem_of_one()
+    S, Phi, params, peak = problem_of_one()
     W = np.flatnonzero(peak > 2.0)
-    screened, exact = bounds(certificate_of(S, Phi, W, dynamics), Phi)
+    screened, exact = bounds(certificate_of(S, Phi, W, params), Phi)
     silent = np.setdiff1d(np.arange(len(Phi)), W)
     assert (screened[silent] >= peak[silent] - 2.0).all()
     assert (exact[silent] >= peak[silent] - 2.0).all()
@@ -200,35 +233,35 @@ def test_bounds_are_bounds_and_the_exact_one_is_tight():
 
 @pytest.mark.parametrize("missing", [0, 3])
 def test_a_trajectory_that_misses_a_firing_neuron_is_refused(missing):
-    S, Phi, dynamics, peak = problem_of_one()
+    S, Phi, params, peak = problem_of_one()
     fire = np.flatnonzero(peak > 2.0)
     W = np.delete(fire, missing)
-    screened, exact = bounds(certificate_of(S, Phi, W, dynamics), Phi)
+    screened, exact = bounds(certificate_of(S, Phi, W, params), Phi)
     assert screened[fire[missing]] >= 0
     assert exact[fire[missing]] >= 0
 
 
 def test_a_wrong_trajectory_is_refused():
-    S, Phi, dynamics, peak = problem_of_one()
+    S, Phi, params, peak = problem_of_one()
     W = np.flatnonzero(peak > 2.0)
-    proof = certificate_of(S, Phi, W, dynamics, means=lambda right: 0.7 * right["means"])
+    proof = certificate_of(S, Phi, W, params, means=lambda right: 0.7 * right["means"])
     assert (bounds(proof, Phi)[1][np.setdiff1d(np.arange(len(Phi)), W)] >= 0).any()
 
 
 def test_a_gap_as_wide_as_the_threshold_proves_nothing():
-    S, Phi, dynamics, peak = problem_of_one()
+    S, Phi, params, peak = problem_of_one()
     W = np.flatnonzero(peak > 2.0)
-    proof = certificate_of(S, Phi, W, dynamics, gap=lambda right: np.full(len(right["means"]), 2.0))
+    proof = certificate_of(S, Phi, W, params, gap=lambda right: np.full(len(right["means"]), 2.0))
     screened, exact = bounds(proof, Phi)
     assert (screened >= 0).all()
     assert (exact >= 0).all()
 
 
 def test_not_a_number_proves_nothing():
-    S, Phi, dynamics, _ = problem_of_one()
+    S, Phi, params, _ = problem_of_one()
     Phi = Phi.copy()
     Phi[5] = np.nan
-    coded = encode(torch.from_numpy(S[None]), blocks(Phi), len(Phi), dynamics)
+    coded = encode(S[None], Phi, params)
     assert not coded.report.proved.any()
 
 
@@ -236,14 +269,18 @@ def test_the_gaps_contain_every_step_of_the_path():
     S, Phi, _, peak = problem_of_one()
     W = np.flatnonzero(peak > 2.0)
     b = (Phi[W] @ S).astype(np.float64)
-    path = [
-        kernels.simulate(Phi[W] @ Phi[W].T, b, float(np.linalg.norm(S)), 1e-5, 2.0, 100.0, 200, n) for n in (16, 1000)
-    ]
-    coarse, fine = (leak[:, None] * S.astype(np.float64) - A @ Phi[W].astype(np.float64) for *_, A, leak, _ in path)
+    found = [
+        path.simulate(
+            Phi[W] @ Phi[W].T, b, np.arange(len(W)), float(np.linalg.norm(S)), 1e-5, 2.0, 100.0, 200, n
+        ) for n in (16, 1000)
+    ]  # fmt: skip
+    coarse, fine = (
+        leak[:, None] * S.astype(np.float64) - A @ Phi[W[fired]].astype(np.float64) for *_, fired, A, leak, _ in found
+    )
     assert len(coarse) <= 16
     assert len(fine) == 200
     nearest = [min(segment_distance(v, x, y) for x, y in pairwise(coarse)) for v in fine]
-    assert max(nearest) <= path[0][-1].max()
+    assert max(nearest) <= found[0][-1].max()
 
 
 def segment_distance(v, x, y):

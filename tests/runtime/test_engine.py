@@ -1,11 +1,13 @@
 """Tasks side by side."""
 
+import os
 import threading
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
-from dseld_cli.runtime.engine import in_order, torch_threads, workers
+from dseld_cli.runtime.engine import cores, in_order, on_all_cores, shares, workers
 
 
 def test_results_come_in_order_and_tasks_are_drawn_few_ahead() -> None:
@@ -20,13 +22,28 @@ def test_results_come_in_order_and_tasks_are_drawn_few_ahead() -> None:
         assert len(drawn) <= i + workers() + 2
 
 
-def test_tasks_run_in_several_threads_each_with_its_share_of_the_cores() -> None:
-    with torch_threads(2):
-        both = threading.Barrier(2, timeout=30)
-        shares = list(in_order(lambda _: (both.wait(), torch.get_num_threads())[1], range(2)))
-        assert shares == [1, 1]
-        assert torch.get_num_threads() == 2
-        assert list(in_order(lambda _: torch.get_num_threads(), range(1))) == [1]
+def test_tasks_run_in_several_threads_each_with_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    before = torch.get_num_threads()
+    both = threading.Barrier(2, timeout=30)
+    shares = list(in_order(lambda _: (both.wait(), torch.get_num_threads(), blas_threads())[1:], range(2)))
+    assert shares == [(1, {1})] * 2
+    assert torch.get_num_threads() == before
+    assert list(in_order(lambda _: torch.get_num_threads(), range(1))) == [1]
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_cores_are_those_that_omp_num_threads_says_or_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert cores() == 3
+    assert shares(7) == [slice(0, 2), slice(2, 4), slice(4, 7)]
+    assert on_all_cores(lambda n: n * n, range(9)) == [n * n for n in range(9)]
+    assert shares(0) == [slice(0, 0)]
+    monkeypatch.setenv("OMP_NUM_THREADS", "all")
+    assert cores() == len(os.sched_getaffinity(0))
 
 
 def test_a_task_that_fails_ends_the_rest_and_leaves_the_threads_as_they_were() -> None:

@@ -13,6 +13,7 @@ import pytest
 import zarr
 
 from dseld_cli import store
+from dseld_cli.dictionary import encoding
 from dseld_cli.store import project as paths
 from dseld_cli.store.provenance import INFOS
 from tests.conftest import Run, image_folder, set_params
@@ -295,7 +296,7 @@ def test_a_diverging_recurrence_is_reported_with_a_remedy_that_holds(folder: Pat
     assert "the recurrence diverges for" in said
     assert "test/ant/0.png" in said
     assert [file.name for file in Path("data/codes").iterdir()] == ["test.zarr.lock"]
-    remedy = said.split("raise lca.tau (")[1].split(" ")[0]
+    remedy = said.split("raise tau (")[1].split(" ")[0]
     run(f"encode --tau {remedy} --inhibition {inhibition}")
 
 
@@ -386,9 +387,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_stores_in_force(
 def test_a_killed_encode_goes_on_and_gives_the_same_codes(
     coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dseld_cli.stages import encode
-
-    monkeypatch.setattr(encode, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(encoding, "BATCH", 4)
     run("encode")
     whole = opened(paths.codes("test"), "codes").fingerprint
     save, calls = store.Draft.keep, []
@@ -415,7 +414,7 @@ def test_a_run_that_stores_the_energy_does_not_go_on_with_batches_that_lack_it(
 ) -> None:
     from dseld_cli.stages import encode
 
-    monkeypatch.setattr(encode, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(encoding, "BATCH", 4)
     with monkeypatch.context() as patch:
         patch.setattr(encode, "_finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(AssertionError):

@@ -17,12 +17,12 @@ def test_every_part_takes_some_time_and_they_add_up(project: Path, run: Run) -> 
     for row in rows:
         assert all(row[part] > 0 for part in ("extraction", "encoding", "decoding"))
         assert row["total"] == pytest.approx(row["extraction"] + row["encoding"] + row["decoding"])
-    assert "Milliseconds an image" in run("timing --batch 5").stdout
+    assert "Milliseconds per image" in run("timing --batch 5").stdout
     assert [row["batch"] for row in json.loads(run("timing --json").stdout)] == [1, 20], "no more than there are"
     assert "from 1 to the 20 test images" in run("timing --batch 21", ok=False).stderr
 
 
-def test_the_time_is_that_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_is_per_image(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
     monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))
     seen: list[slice] = []

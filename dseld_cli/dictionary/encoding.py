@@ -1,0 +1,90 @@
+"""An encoder over a stored dictionary, within a memory budget; and whether it looks inner products up or computes them.
+
+The rule, where it is left to us ("auto"): the stored Gramian is used if it is there, in float32, of just these atoms,
+small enough for the memory that is free (it is read in no order, which only the page cache makes fast), and there are
+WORTHWHILE images to code, for its tiles are checked first. Codes are the same either way, save for rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dseld_cli import store
+from dseld_cli.dictionary.atoms import atoms_of, resident_atoms
+from dseld_cli.dictionary.gramian import is_of, mapped_tiles, require_of
+from dseld_cli.lca.encoder import BATCH, Encoder, Method, memory_needed
+from dseld_cli.lca.recurrence import LCAParams
+from dseld_cli.runtime.budget import arrays_within, free_memory
+
+Inhibition = Literal["auto", "gramian", "atoms"]
+
+WORTHWHILE = 200
+"""Images from which on checking the Gramian's tiles costs less than the inner products that it spares."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """By what means images are coded, as params.yaml has it.
+
+    Attributes:
+        memory: budget in bytes.
+        device: "cpu" or "cuda".
+        method: how neurons are simulated, see `lca.encoder`.
+        inhibition: where inner products come from.
+
+    """
+
+    memory: int
+    device: str = "cpu"
+    method: Method = "working-set"
+    inhibition: Inhibition = "auto"
+
+
+def stored_gramian(dictionary: store.Dictionary, path: Path, means: Means, n_images: int) -> store.Gramian | None:
+    """Open the Gramian if inner products are to be looked up there, by the rule above.
+
+    Raises:
+        UserError: if it is asked for and is not there, or of other atoms; if one that is there is damaged.
+
+    """
+    if means.inhibition == "gramian":
+        gramian = store.open_store(path, store.GramianInfo)
+        require_of(gramian, dictionary)
+        return gramian
+    if means.inhibition == "atoms" or means.method == "direct" or n_images < WORTHWHILE or not store.present(path):
+        return None
+    gramian = store.open_store(path, store.GramianInfo)
+    fits = 4 * gramian.shape("gramian")[0] ** 2 // 2 <= free_memory()
+    return gramian if fits and is_of(gramian, dictionary) and gramian.arrays["gramian"].dtype == "float32" else None
+
+
+def encoder_over(
+    dictionary: store.Dictionary, params: LCAParams, means: Means, n_images: int, gramian: store.Gramian | None = None
+) -> Encoder:
+    """Make an encoder of n_images over a dictionary; its batches are what the budget holds beside the features.
+
+    Raises:
+        UserError: if the budget does not hold a single image.
+
+    """
+    n_atoms, n_features = dictionary.shape("atoms")
+    fixed = resident_atoms(means.memory, n_atoms, n_features) + 8 * n_images * n_features
+
+    def needed(batch: int) -> int:
+        return fixed + memory_needed(means.method, batch, n_atoms, n_features, params.steps)
+
+    spare = arrays_within(means.memory, needed(1), "the features, a block of atoms, and one image's network")
+    batch = min(BATCH, max(1, n_images))
+    while needed(batch) > spare:
+        batch -= -(-batch // 16)
+    return Encoder(
+        atoms_of(dictionary, means.memory),
+        params,
+        gramian=mapped_tiles(gramian) if gramian else None,
+        method=means.method,
+        device=means.device,
+        images=n_images,
+        batch=batch,
+    )

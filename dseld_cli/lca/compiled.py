@@ -1,0 +1,44 @@
+"""Compiled kernels: numba, with its cache on disk where there is a place for one, and without where there is none.
+
+No kernel runs in parallel by itself, which would cost most of the compilation: each leaves Python's lock alone, and
+`runtime.engine` runs it in several threads on slices of the work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., object])
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+"""Sums may be reassociated and contracted, which the bounds of `certificate` allow for; NaN and infinity keep their
+meaning, so that a comparison with NaN never proves anything."""
+
+
+def compiled(function: F) -> F:
+    """Compile a function when it is first called."""
+    try:
+        return cast(F, njit(function, nogil=True, fastmath=FAST, cache=has_place_for_cache()))
+    except RuntimeError:  # numba found no place that it can write to
+        return cast(F, njit(function, nogil=True, fastmath=FAST))
+
+
+def has_place_for_cache() -> bool:
+    """Whether numba may look for a place: without a home it would make a folder named "~" where it happens to be."""
+    package = Path(__file__).parent
+    beside = package / "__pycache__"
+    writable = os.access(beside if beside.exists() else package, os.W_OK)
+    return bool(os.environ.get("NUMBA_CACHE_DIR")) or writable or has_home()
+
+
+def has_home() -> bool:
+    """Whether there is a home folder to keep a cache in."""
+    try:
+        return Path.home().is_absolute()
+    except RuntimeError:
+        return False

@@ -1,0 +1,159 @@
+"""Knots of a path, and the few directions near which all of them lie: small compiled linear algebra of one image."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli.lca.compiled import compiled
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+UNIT = 2.0**-24
+"""Unit roundoff of float32."""
+
+
+@compiled
+def gamma(n: int) -> float:
+    """Relative rounding error of a sum of n products in float32, in any order; 1 if n is too large to say anything."""
+    share = n * UNIT
+    return share / (1 - share) if share < 0.5 else 1.0
+
+
+@compiled
+def knot_vectors(image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64, knots: Float32) -> None:
+    """Write knots V = c S - A Phi (C, N) in float32, of image (N,), atoms rows[places] (f, N), A (C, f), c (C,)."""
+    full = len(places) // 4 * 4
+    for c in range(len(leak)):
+        knots[c] = np.float32(leak[c]) * image
+        for m in range(0, full, 4):
+            x, y = np.float32(means[c, m]), np.float32(means[c, m + 1])
+            z, t = np.float32(means[c, m + 2]), np.float32(means[c, m + 3])
+            p, q, r, s = rows[places[m]], rows[places[m + 1]], rows[places[m + 2]], rows[places[m + 3]]
+            for j in range(len(image)):
+                knots[c, j] -= x * p[j] + y * q[j] + z * r[j] + t * s[j]
+        for m in range(full, len(places)):
+            x = np.float32(means[c, m])
+            p = rows[places[m]]
+            for j in range(len(image)):
+                knots[c, j] -= x * p[j]
+
+
+@compiled
+def knot_rounding(norm_s: float, means: Float64, leak: Float64, norm: float) -> Float64:
+    """Distance kappa (C,): how far a knot in float32 may be from the true one."""
+    worst = gamma(means.shape[1] + 4)
+    size = np.empty(len(leak))
+    for c in range(len(leak)):
+        size[c] = leak[c] * norm_s
+        for m in range(means.shape[1]):
+            size[c] += norm * abs(means[c, m])
+        size[c] *= worst
+    return size
+
+
+@compiled
+def dot64(x: Float32, y: Float32) -> float:
+    """Inner product in float64."""
+    total = 0.0
+    for i in range(len(x)):
+        total += float(x[i]) * float(y[i])
+    return total
+
+
+@compiled
+def principal_directions(products: Float64, tolerance: float, most: int) -> Float64:
+    """Fewest directions, as mixtures of knots (r, C), that leave no more than `tolerance` of any knot.
+
+    `products` (C, C) are the knots' inner products. Power iteration, one direction after another; any directions would
+    do for the proof, these leave little.
+    """
+    n = len(products)
+    mixtures, coordinates = np.zeros((most, n)), np.zeros((most, n))
+    left = np.empty(n)
+    for c in range(n):
+        left[c] = products[c, c]
+    count = 0
+    while count < most and (count == 0 or np.sqrt(max(left.max(), 0.0)) > tolerance):
+        x = np.zeros(n)
+        x[np.argmax(left)] = 1.0
+        for _ in range(12):
+            y = times(products, x)
+            for j in range(count):  # what is left of the operator when the directions found are taken out
+                share = (coordinates[j] * x).sum()
+                for c in range(n):
+                    y[c] -= share * coordinates[j, c]
+            size = math.sqrt((y * y).sum())
+            if not size > 1e-200:
+                break
+            x = y / size
+        for j in range(count):
+            x -= (coordinates[j] * x).sum() * mixtures[j]
+        image = times(products, x)
+        norm = (x * image).sum()
+        if not norm > 1e-12 * products[n - 1, n - 1]:
+            break
+        mixtures[count] = x / math.sqrt(norm)
+        coordinates[count] = image / math.sqrt(norm)
+        for c in range(n):
+            left[c] -= coordinates[count, c] ** 2
+        count += 1
+    return mixtures[:count]
+
+
+@compiled
+def times(matrix: Float64, x: Float64) -> Float64:
+    """Product of a matrix (n, n) with a vector (n,)."""
+    y = np.zeros(len(x))
+    for i in range(len(x)):
+        for j in range(len(x)):
+            y[i] += matrix[i, j] * x[j]
+    return y
+
+
+@compiled
+def fit(knots: Float32, references: Float32, weights: Float32) -> Float64:
+    """Write the weights (C, r) with which references (r, N) come nearest to knots (C, N); norms of the references (r,).
+
+    Gaussian elimination on the normal equations: the references are all but orthonormal. A weight that is a little off
+    costs a little tightness, and nothing else.
+    """
+    r = len(references)
+    normal = np.empty((r, r))
+    for i in range(r):
+        for j in range(r):
+            normal[i, j] = dot64(references[i], references[j])
+    sizes = np.empty(r)
+    for j in range(r):
+        sizes[j] = math.sqrt(normal[j, j])
+    right = np.empty(r)
+    for c in range(len(knots)):
+        left = normal.copy()
+        for j in range(r):
+            right[j] = dot64(knots[c], references[j])
+        for j in range(r):
+            pivot = left[j, j]
+            for i in range(j + 1, r):
+                factor = left[i, j] / pivot if pivot > 1e-12 else 0.0
+                for k in range(j, r):
+                    left[i, k] -= factor * left[j, k]
+                right[i] -= factor * right[j]
+        for j in range(r - 1, -1, -1):
+            for k in range(j + 1, r):
+                right[j] -= left[j, k] * weights[c, k]
+            weights[c, j] = right[j] / left[j, j] if left[j, j] > 1e-12 else 0.0
+    return sizes
+
+
+@compiled
+def round_to_bfloat16(values: Float32) -> None:
+    """Round finite numbers (r, N) to the nearest bfloat16, in place: the upper half of their bits."""
+    bits = values.view(np.uint32)
+    for j in range(bits.shape[0]):
+        for i in range(bits.shape[1]):
+            b = np.int64(bits[j, i])
+            bits[j, i] = np.uint32((b + 0x7FFF + ((b >> 16) & 1)) & 0xFFFF0000)  # to nearest, ties to even

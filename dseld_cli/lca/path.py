@@ -1,0 +1,175 @@
+"""The recurrence of few neurons, compiled: their code, and the path of what the image's residual does meanwhile.
+
+A neuron's bits depend on the neurons that fire alone, and on nothing that is simulated beside them: those that fire are
+summed in the order of their atoms, whatever else is in the working set, and wherever it stands there.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli.lca.compiled import compiled
+
+Float64 = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+
+@compiled
+def driving_input(image: Float32, rows: Float32, places: Int64) -> Float64:
+    """Driving input b (w,) of an image (N,): its inner products with rows[places], in float64."""
+    b = np.zeros(len(places))
+    for i in range(len(places)):
+        row = rows[places[i]]
+        total = 0.0
+        for j in range(len(image)):
+            total += float(row[j]) * float(image[j])
+        b[i] = total
+    return b
+
+
+@compiled
+def simulate(
+    gram: Float32,
+    b: Float64,
+    order: Int64,
+    norm_s: float,
+    rounding: float,
+    lambda_: float,
+    tau: float,
+    steps: int,
+    knots: int,
+) -> tuple[Float64, NDArray[np.int32], Float64, Int64, Float64, Float64, Float64]:
+    """Run the recurrence of w neurons in float64; summarise its path v[k] = c_k S - sum_m A_m[k] phi_m by few knots.
+
+    `gram` is G[W, W] (w, w), `b` (w,), `order` (w,) sorts the neurons by their atoms, `norm_s` = ||S||, `rounding` the
+    relative error of an entry of `gram`. Returns the code a[K] (w,), firing (K,), energy (K + 1,), the f neurons that
+    ever fired, and for at most `knots` steps: their A (knots, f), c (knots,), gap (knots,).
+    """
+    w = len(b)
+    eta = 1.0 / tau
+    u, a, lateral = np.zeros(w), np.zeros(w), np.zeros(w)
+    ever = np.zeros(w, np.bool_)
+    active, count = np.zeros(w, np.int64), 0
+    firing, energy = np.zeros(steps, np.int32), np.zeros(steps + 1)
+    room = max(4 * knots, 64)
+    paths = np.zeros((2, room, w))  # A and G A at the steps that are kept
+    leak, gap = np.zeros(room), np.zeros(room)  # c_k; gap[j]: how far the path may leave the chord from j to j + 1
+    silence, n = 1.0, 0
+    for k in range(steps):
+        silence *= 1.0 - eta
+        if n == room:
+            n = thin(paths, leak, gap, n, room // 2, b, norm_s, rounding, 1e-4 * lambda_)
+        before = max(n - 1, 0)
+        for i in range(w):
+            paths[0, n, i] = (1.0 - eta) * paths[0, before, i] + eta * a[i]
+            paths[1, n, i] = (1.0 - eta) * paths[1, before, i] + eta * lateral[i]
+        leak[n], gap[n] = 1.0 - silence, 0.0
+        n += 1
+        for i in range(w):
+            u[i] += eta * (b[i] - u[i] - (lateral[i] - a[i]))
+            lateral[i] = 0.0
+            a[i] = math.copysign(max(abs(u[i]) - lambda_, 0.0), u[i]) if abs(u[i]) > lambda_ else 0.0 * u[i]
+        count = 0
+        for o in range(w):
+            i = order[o]
+            if a[i] != 0.0:
+                active[count] = i
+                ever[i] = True
+                count += 1
+        inhibit(gram, a, active[:count], lateral)
+        firing[k] = count
+        total = 0.0
+        for f in range(count):
+            i = active[f]
+            total += a[i] * (0.5 * lateral[i] - b[i]) + lambda_ * abs(a[i])
+        energy[k + 1] = total
+    n = thin(paths, leak, gap, n, knots, b, norm_s, rounding, 1e-4 * lambda_)
+    for j in range(n - 1, 0, -1):  # a knot answers for the chords on both its sides
+        gap[j] = max(gap[j], gap[j - 1])
+    fired = np.nonzero(ever)[0]
+    means = np.empty((n, len(fired)))
+    for c in range(n):
+        for f in range(len(fired)):
+            means[c, f] = paths[0, c, fired[f]]
+    return a, firing, energy, fired, means, leak[:n].copy(), gap[:n].copy()
+
+
+@compiled
+def inhibit(gram: Float32, a: Float64, active: Int64, lateral: Float64) -> None:
+    """Add G a to `lateral`, four firing neurons at a time."""
+    full = len(active) // 4 * 4
+    for f in range(0, full, 4):
+        p, q, r, s = active[f], active[f + 1], active[f + 2], active[f + 3]
+        x, y, z, t = a[p], a[q], a[r], a[s]
+        for i in range(len(a)):
+            lateral[i] += x * gram[p, i] + y * gram[q, i] + z * gram[r, i] + t * gram[s, i]
+    for f in range(full, len(active)):
+        p = active[f]
+        for i in range(len(a)):
+            lateral[i] += a[p] * gram[p, i]
+
+
+@compiled
+def thin(
+    paths: Float64,
+    leak: Float64,
+    gap: Float64,
+    n: int,
+    target: int,
+    b: Float64,
+    norm_s: float,
+    rounding: float,
+    tolerance: float,
+) -> int:
+    """Drop points of the path, those nearest to the chord of their neighbours first, until at most `target` are left.
+
+    Every point dropped adds its distance from the new chord to that chord's gap: a point between the two old chords is
+    a mixture of points of them, so its distance is at most the larger old gap plus that distance. First and last stay.
+    """
+    while n > max(target, 2):
+        kept = 1
+        j = 1
+        while j < n:
+            if j < n - 1:
+                wider = max(gap[kept - 1], gap[j]) + chord_distance(
+                    paths, leak, kept - 1, j, j + 1, b, norm_s, rounding
+                )
+                if wider <= tolerance:
+                    gap[kept - 1] = wider
+                    j += 1  # the neighbour stays in this sweep
+            paths[:, kept], leak[kept], gap[kept] = paths[:, j], leak[j], gap[j]
+            kept += 1
+            j += 1
+        if kept == n and not tolerance < math.inf:  # a path that is not finite: keep its ends alone
+            paths[:, 1], leak[1], gap[0], n = paths[:, n - 1], leak[n - 1], math.inf, 2
+        else:
+            n = kept
+        tolerance *= 2.0
+    return n
+
+
+@compiled
+def chord_distance(
+    paths: Float64, leak: Float64, left: int, middle: int, right: int, b: Float64, norm_s: float, rounding: float
+) -> float:
+    """Upper bound of the distance of path point `middle` from a point on the chord between `left` and `right`.
+
+    With d_0 and d the differences in c and A, ||d_0 S - sum_m d_m phi_m||^2 = d_0^2 ||S||^2 - 2 d_0 d.b + d.(G d).
+    """
+    span = leak[right] - leak[left]
+    share = (leak[middle] - leak[left]) / span if span > 1e-9 else 0.5
+    d0 = leak[middle] - (1.0 - share) * leak[left] - share * leak[right]
+    with_b, with_gram, size = 0.0, 0.0, 0.0
+    for i in range(len(b)):
+        d = paths[0, middle, i] - (1.0 - share) * paths[0, left, i] - share * paths[0, right, i]
+        inhibition = paths[1, middle, i] - (1.0 - share) * paths[1, left, i] - share * paths[1, right, i]
+        with_b += d * b[i]
+        with_gram += d * inhibition
+        size += abs(d)
+    square = d0 * d0 * norm_s * norm_s - 2.0 * d0 * with_b + with_gram
+    error = rounding * (size + abs(d0) * norm_s) ** 2
+    return math.sqrt(abs(square) + error)

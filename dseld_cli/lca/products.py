@@ -1,0 +1,110 @@
+"""Products of all atoms with a few vectors, in the type that is cheapest here, and what its rounding costs.
+
+- float32 through NumPy's linear algebra: on any processor, for many vectors at once.
+- 16-bit integers of a scale per atom, beside the atoms in memory: half the bytes to read, which is all that counts for
+  the few vectors of one image. They are off by a twenty-thousandth of an atom, so that the certificate hardly notices.
+- bfloat16 or a GPU, through torch: see `on_torch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli.lca import search
+from dseld_cli.lca.atoms import TILE, Atoms
+from dseld_cli.lca.certificate import Precision
+from dseld_cli.runtime.engine import on_all_cores
+
+Float32 = NDArray[np.float32]
+
+FEW = 8
+"""Up to so many vectors the time is that of reading the atoms."""
+
+SAFETY = 1.001
+"""Norms and distances that are measured in float32 are taken to be larger by that."""
+
+
+class Products(Protocol):
+    """All atoms, ready to be multiplied with references (r, N)."""
+
+    @property
+    def precision(self) -> Precision:
+        """What rounding costs."""
+
+    def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
+        """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
+
+    def sketched(self, references: Float32, tile: Float32) -> Float32:
+        """Products (r, rows) of anything else, (rows, d) with references (r, d), for a first look."""
+
+
+class InFloat32:
+    """Atoms as they are."""
+
+    def __init__(self, atoms: Atoms) -> None:
+        self.atoms = atoms
+
+    @cached_property
+    def precision(self) -> Precision:
+        """What rounding costs: nothing but that of sums."""
+        return Precision(SAFETY * max((largest_norm(block) for _, block in self.atoms.tiles()), default=1.0))
+
+    def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
+        """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
+        for first, block in self.atoms.tiles():
+            yield first, block, self.sketched(references, block)
+
+    def sketched(self, references: Float32, tile: Float32) -> Float32:
+        """Products (r, rows) of a tile."""
+        if len(references) > FEW:
+            return references @ tile.T
+        return few_products(tile, np.ones(len(tile), np.float32), references)
+
+
+class InIntegers:
+    """Atoms in memory, and a copy of half the size: integers up to 32767 times a scale per atom."""
+
+    def __init__(self, atoms: Float32) -> None:
+        self.atoms = atoms
+        self.copy = np.empty(atoms.shape, np.int16)
+        self.scales = np.empty(len(atoms), np.float32)
+        norm, rounding = 1.0, 0.0
+        for start in range(0, len(atoms), TILE):
+            rows, part = atoms[start : start + TILE], slice(start, start + TILE)
+            self.scales[part] = np.maximum(np.abs(rows).max(axis=1), 1e-30) / 32767
+            scales = self.scales[part, None]
+            self.copy[part] = np.rint(rows / scales)
+            norm = max(norm, largest_norm(rows))
+            rounding = max(rounding, largest_norm(rows - self.copy[part] * scales))
+        self.precision = Precision(SAFETY * norm, SAFETY * rounding + 1e-7 * norm)
+
+    def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
+        """Yield (0, all atoms (M, N), products (r, M))."""
+        yield 0, self.atoms, few_products(self.copy, self.scales, references)
+
+    def sketched(self, references: Float32, tile: Float32) -> Float32:
+        """Products (r, rows) of a tile."""
+        return few_products(tile, np.ones(len(tile), np.float32), references)
+
+
+def largest_norm(rows: Float32) -> float:
+    """Largest norm of rows (m, N); not a number if one of them is not."""
+    return float(np.sqrt(np.einsum("mn,mn->m", rows, rows).max(initial=0.0)))
+
+
+def few_products(rows: NDArray[np.float32] | NDArray[np.int16], scales: Float32, references: Float32) -> Float32:
+    """Products (r, m) of rows (m, N) times scales (m,) with few references (r, N), reading each row once."""
+    products = np.empty((len(references), len(rows)), np.float32)
+    cuts = np.linspace(0, len(rows), num=max(1, min(64, len(rows) // 512)) + 1).astype(int)
+
+    def part(c: int) -> None:
+        here = slice(cuts[c], cuts[c + 1])
+        search.multiply(rows[here], scales[here], references, products[:, here])
+
+    on_all_cores(part, range(len(cuts) - 1))
+    return products

@@ -1,0 +1,188 @@
+"""Compiled search of a tile of atoms: the largest inner products, and the atoms that a certificate leaves unproved.
+
+Each kernel takes the images `part` of a batch, so that several threads share the work.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli.lca.compiled import compiled
+
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+
+@compiled
+def contains(sorted_ids: Int64, start: int, stop: int, wanted: int) -> bool:
+    """Whether `wanted` is in the rising sorted_ids[start:stop]."""
+    end = stop
+    while start < stop:
+        middle = (start + stop) // 2
+        if sorted_ids[middle] < wanted:
+            start = middle + 1
+        else:
+            stop = middle
+    return start < end and sorted_ids[start] == wanted
+
+
+@compiled
+def keep(ids: Int64, scores: Float32, count: int, floor: float, atom: int, score: float) -> tuple[int, float]:
+    """Add an atom to the strongest so far of one image, and drop the weaker half when there is no room left.
+
+    Half the room is what is guaranteed to be kept; `floor` is the score up to which nothing is worth adding.
+    """
+    ids[count], scores[count] = atom, score
+    count += 1
+    half = len(ids) // 2
+    if count == len(ids):
+        order = np.argsort(-scores)
+        ids[:half], scores[:half] = ids[order[:half]], scores[order[:half]]
+        count, floor = half, max(floor, scores[half - 1])
+    return count, floor
+
+
+@compiled
+def add(
+    images: Int64, atoms: Int64, found: Float32, ids: Int64, scores: Float32, counts: Int64, floors: Float32
+) -> None:
+    """Add atoms with their scores, found elsewhere, to the strongest of their images."""
+    for e in range(len(images)):
+        i = images[e]
+        if found[e] > floors[i]:
+            counts[i], floors[i] = keep(ids[i], scores[i], counts[i], floors[i], atoms[e], found[e])
+
+
+@compiled
+def collect_strongest(
+    start: int, stop: int, products: Float32, first: int, skip_indptr: Int64, skip: Int64, ids: Int64, scores: Float32,
+    counts: Int64, floors: Float32,
+) -> None:  # fmt: skip
+    """Keep the atoms of largest |product| of images start to stop: products (B, rows) of atoms first, first + 1, ...
+
+    `skip[skip_indptr[i]:skip_indptr[i + 1]]` are image i's excluded atoms, rising. `ids`, `scores` (B, room), `counts`
+    and `floors` (B,) are the strongest so far.
+    """
+    for i in range(start, stop):
+        count, floor = counts[i], floors[i]
+        for row in range(products.shape[1]):
+            score = abs(products[i, row])
+            if score > floor and not contains(skip, skip_indptr[i], skip_indptr[i + 1], first + row):
+                count, floor = keep(ids[i], scores[i], count, floor, first + row, score)
+        counts[i], floors[i] = count, floor
+
+
+@compiled
+def excess(products: Float32, weights: Float32, relative: Float32, room: Float32, over: Float32) -> None:
+    """How far each atom's bound exceeds what is allowed, at its worst knot: over (rows,), negative when proved.
+
+    products (r, rows) with the r references, weights (C, R), relative and room (C,): see `certificate.Certificates`.
+    """
+    largest = np.zeros(len(over), np.float32)
+    for j in range(len(products)):
+        for row in range(len(over)):
+            largest[row] = max(largest[row], abs(products[j, row]))
+    over[:] = -np.inf
+    estimate = np.empty(len(over), np.float32)
+    for c in range(len(room)):
+        estimate[:] = 0
+        for j in range(len(products)):
+            weight = weights[c, j]
+            for row in range(len(over)):
+                estimate[row] += weight * products[j, row]
+        for row in range(len(over)):
+            here = abs(estimate[row]) + relative[c] * largest[row] - room[c]
+            over[row] = here if not here <= over[row] else over[row]
+
+
+@compiled
+def dot(x: Float32, y: Float32) -> float:
+    """Inner product in float32, in any order."""
+    total = np.float32(0)
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return float(total)
+
+
+@compiled
+def closer_excess(
+    products: Float32, weights: Float32, relative: Float32, room: Float32, atom: Float32, knots: Float32,
+    exact_room: Float32, open_from: float,
+) -> float:  # fmt: skip
+    """How far one atom (N,) exceeds what is allowed, at its worst knot; infinity for NaN.
+
+    By its products (r,) with the references; at knots (C, N) where that is at least `open_from`, by those themselves.
+    """
+    largest = np.float32(0)
+    for j in range(len(products)):
+        largest = max(largest, abs(products[j]))
+    worst = -math.inf
+    for c in range(len(knots)):
+        estimate = np.float32(0)
+        for j in range(len(products)):
+            estimate += weights[c, j] * products[j]
+        over = abs(estimate) + relative[c] * largest - room[c]
+        if not over < open_from:
+            over = abs(dot(atom, knots[c])) - exact_room[c]
+        worst = over if not over <= worst else worst
+    return worst if worst == worst else math.inf
+
+
+@compiled
+def collect_near(
+    start: int, stop: int, products: Float32, first: int, indptr: Int64, weights: Float32, relative: Float32,
+    room: Float32, block: Float32, knots: Float32, exact_room: Float32, open_from: float, skip_indptr: Int64,
+    skip: Int64, ids: Int64, scores: Float32, counts: Int64, floors: Float32,
+) -> None:  # fmt: skip
+    """Keep the atoms whose bound comes nearest to what is allowed, or exceeds it, by that difference.
+
+    products (references, rows) of atoms first, first + 1, ...; image i's references are indptr[i] to indptr[i + 1].
+    Atoms whose excess by that is at least `open_from` are multiplied, as `block` (rows, N) has them, with the knots,
+    unless it is empty.
+    """
+    over = np.empty(products.shape[1], np.float32)
+    for i in range(start, stop):
+        count, floor = counts[i], floors[i]
+        mine = products[indptr[i] : indptr[i + 1]]
+        excess(mine, weights[i], relative[i], room[i], over)
+        for row in range(len(over)):
+            score = over[row]
+            if score <= floor or contains(skip, skip_indptr[i], skip_indptr[i + 1], first + row):
+                continue
+            if len(block) and not score < open_from:
+                score = closer_excess(
+                    mine[:, row], weights[i], relative[i], room[i], block[row], knots[i], exact_room[i], open_from
+                )
+            if not score <= floor:
+                count, floor = keep(ids[i], scores[i], count, floor, first + row, score)
+        counts[i], floors[i] = count, floor
+
+
+@compiled
+def second_look(
+    rows: Float32, places: Int64, references: Float32, weights: Float32, relative: Float32, room: Float32,
+    knots: Float32, exact_room: Float32, open_from: float,
+) -> Float32:  # fmt: skip
+    """How far each of rows[places] exceeds what one certificate allows, (n,)."""
+    found = np.empty(len(places), np.float32)
+    products = np.empty(len(references), np.float32)
+    for e in range(len(places)):
+        atom = rows[places[e]]
+        for j in range(len(references)):
+            products[j] = dot(atom, references[j])
+        found[e] = closer_excess(products, weights, relative, room, atom, knots, exact_room, open_from)
+    return found
+
+
+@compiled
+def multiply(rows: Float32 | NDArray[np.int16], scales: Float32, references: Float32, products: Float32) -> None:
+    """Products (r, m) of rows (m, N) times scales (m,), of float32 or 16-bit integers, with few references (r, N)."""
+    for m in range(len(rows)):
+        for j in range(len(references)):
+            total = np.float32(0)
+            for i in range(rows.shape[1]):
+                total += np.float32(rows[m, i]) * references[j, i]
+            products[j, m] = total * scales[m]
