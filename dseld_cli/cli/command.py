@@ -83,7 +83,7 @@ def _plain(value: object) -> str:
 
 
 class Command(TyperCommand):
-    """A command whose help page tells the values in force here."""
+    """A command whose help page tells the current values."""
 
     settings: Mapping[str, str] = {}
 

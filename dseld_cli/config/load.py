@@ -114,7 +114,8 @@ def _require_cuda() -> None:
 
 def _explain(error: Any, origins: Mapping[str, str], path: Path) -> str:
     """One line for the first thing wrong: where, which key, what is allowed, what was there."""
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])  # misspelt, so that another is missing
     location = [part for part in first["loc"] if not str(part).startswith("function-")]
     key = ".".join(shown(part)[:LONGEST_VALUE] for part in location)
     origin = origins.get(key) or origins.get(key.rpartition(".")[0]) or str(path)

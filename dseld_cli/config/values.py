@@ -26,6 +26,11 @@ def parse_count(value: object) -> object:
     return _word_or_number(value, "all", 1)
 
 
+def parse_whole(value: object) -> object:
+    """Pass a whole number that is written as another: 1e2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def parse_default(value: object) -> object:
     """Pass "default" or a whole number of at least 1.
 
@@ -74,6 +79,7 @@ def parse_decoder(value: str) -> str:
 
 
 def _word_or_number(value: object, word: str, least: int) -> object:
+    value = parse_whole(value)
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if value == word or (is_number and least <= value <= MOST):  # type: ignore[operator]
         return value
@@ -86,8 +92,8 @@ ImageSize = Annotated[int | Literal["default"], BeforeValidator(parse_default)]
 Workers = Annotated[int | Literal["auto"], BeforeValidator(parse_workers)]
 Memory = Annotated[int, BeforeValidator(parse_memory)]
 Decoder = Annotated[str, AfterValidator(parse_decoder)]
-Natural = Annotated[int, Field(ge=1, le=MOST)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Natural = Annotated[int, BeforeValidator(parse_whole), Field(ge=1, le=MOST)]
+Seed = Annotated[int, BeforeValidator(parse_whole), Field(ge=0, lt=2**32)]
 Threshold = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
 """Of neurons, in units of the features' norm; a float32 holds all of them."""
 TimeConstant = Annotated[float, Field(ge=1, le=1e30, allow_inf_nan=False)]

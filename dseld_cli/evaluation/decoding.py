@@ -64,8 +64,8 @@ class Reader:
         scores = np.asarray(self.decoder.scores(codes, given))
         if scores.shape != (len(codes), n_classes):
             raise UserError(
-                f"decoder {type(self.decoder).__name__}: expected scores of shape {(len(codes), n_classes)}, an image "
-                f"a row, a class a column. Got {scores.shape} instead"
+                f"decoder {type(self.decoder).__name__}: expected scores of shape {(len(codes), n_classes)}, one row "
+                f"per image, one column per class. Got {scores.shape} instead"
             )
         return shares(scores.astype(np.float32, copy=False))
 

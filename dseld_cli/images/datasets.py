@@ -60,7 +60,7 @@ def images(dataset: str, root: Path, split: str, test_share: float = 0.0, seed: 
 
 def _hint(dataset: str) -> str:
     known = ["digits", *IDX, *PICKLED, *FOLDERS]
-    if dataset == "folder:" or _is_folder(dataset):
+    if dataset == "folder:" or "/" in dataset or _is_folder(dataset):
         return f"a folder of images is folder:PATH, such as folder:{dataset.removeprefix('folder:') or '~/photos'}"
     near = difflib.get_close_matches(dataset, known, n=1)
     return (f"did you mean {near[0]}? " if near else "") + f"there are {', '.join(known)} and folder:PATH"

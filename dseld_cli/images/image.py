@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.budget import arrays_within
@@ -225,5 +225,10 @@ def _ends(path: Path) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).replace(repr(str(path)), "this").split()) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = "it is of no format that is known here, or damaged"
+    elif isinstance(error, OSError) and error.errno:
+        reason = error.strerror or type(error).__name__
+    else:
+        reason = " ".join(str(error).split()) or type(error).__name__
     return UserError(f"{path} is not a readable image ({reason[:200]}): mend or remove it")

@@ -8,7 +8,7 @@ DATA = Path("data")
 BASE = DATA / "base.zarr"
 """The dictionary as `build-dict` sampled it, before additions."""
 DICTIONARY = DATA / "dictionary.zarr"
-"""The dictionary in force: the base and every addition."""
+"""The current dictionary: the base and every addition."""
 GRAMIAN = DATA / "gramian.zarr"
 BASELINES = DATA / "baselines"
 RECONSTRUCTION = DATA / "reconstruction"
@@ -34,7 +34,7 @@ def features(split: str) -> Path:
 
 
 def codes(split: str) -> Path:
-    """Codes of a split over the dictionary in force."""
+    """Codes of a split over the current dictionary."""
     return DATA / "codes" / f"{split}.zarr"
 
 

@@ -137,6 +137,21 @@ def test_a_value_is_quoted_in_80_printable_characters(project: Path, value: obje
     assert 0 < len(got) <= 80
 
 
+def test_a_whole_number_may_be_written_with_an_exponent(project: Path) -> None:
+    set_params(lca__steps=2e2, build_dict__size=1e3, build_dict__seed=1e0)
+    params = load({"extract.image_size": 1.6e2})
+    found = [params.lca.steps, params.build_dict.size, params.build_dict.seed, params.extract.image_size]
+    assert found == [200, 1000, 1, 160]
+    assert all(type(number) is int for number in found)
+
+
+def test_a_misspelt_key_is_named_rather_than_the_one_that_is_missing(project: Path) -> None:
+    file = Path("params.yaml")
+    file.write_text(file.read_text().replace("lambda: 1.0", "lamda: 1.0"))
+    with pytest.raises(UserError, match=r"unknown key lca.lamda \(did you mean lambda\?\)"):
+        load()
+
+
 def test_a_misspelt_name_is_guessed(project: Path) -> None:
     with pytest.raises(UserError, match=r"\(did you mean shallow-nn\?\)"):
         load({"trained_decoders": ["shalow-nn"]})
