@@ -1,8 +1,9 @@
 """An encoder over a stored dictionary, within a memory budget; and whether it looks inner products up or computes them.
 
 The rule, where it is left to us ("auto"): the stored Gramian is used if it is there, in float32, of just these atoms,
-small enough for the memory that is free (it is read in no order, which only the page cache makes fast), and there are
-WORTHWHILE images to code, for its tiles are checked first. Codes are the same either way, save for rounding.
+small enough for the memory that is free (it is read in no order, which only the page cache makes fast), and there is
+enough to do: WORTHWHILE images, for its tiles are checked first, and more neurons than are all simulated anyway
+(`lca.encoder.SMALL`). Codes are the same either way, save for rounding.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 from dseld_cli import store
 from dseld_cli.dictionary.atoms import atoms_of, resident_atoms
 from dseld_cli.dictionary.gramian import is_of, mapped_tiles, require_of
-from dseld_cli.lca.encoder import BATCH, Encoder, Method, memory_needed
+from dseld_cli.lca.encoder import BATCH, Encoder, Method, is_small, memory_needed
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.budget import arrays_within, free_memory
 
@@ -42,7 +43,9 @@ class Means:
     inhibition: Inhibition = "auto"
 
 
-def stored_gramian(dictionary: store.Dictionary, path: Path, means: Means, n_images: int) -> store.Gramian | None:
+def stored_gramian(
+    dictionary: store.Dictionary, path: Path, params: LCAParams, means: Means, n_images: int
+) -> store.Gramian | None:
     """Open the Gramian if inner products are to be looked up there, by the rule above.
 
     Raises:
@@ -53,7 +56,9 @@ def stored_gramian(dictionary: store.Dictionary, path: Path, means: Means, n_ima
         gramian = store.open_store(path, store.GramianInfo)
         require_of(gramian, dictionary)
         return gramian
-    if means.inhibition == "atoms" or means.method == "direct" or n_images < WORTHWHILE or not store.present(path):
+    n_atoms, n_features = dictionary.shape("atoms")
+    small = n_images < WORTHWHILE or is_small(n_atoms, n_features, params.steps)
+    if means.inhibition == "atoms" or means.method == "direct" or small or not store.present(path):
         return None
     gramian = store.open_store(path, store.GramianInfo)
     fits = 4 * gramian.shape("gramian")[0] ** 2 // 2 <= free_memory()

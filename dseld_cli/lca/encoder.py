@@ -111,7 +111,7 @@ class Encoder:
         self.params, self.gramian, self.method, self.device = params, gramian, method, device
         self.images, self.bfloat16, self.batch = images, bfloat16, batch
         n_atoms, n_features = self.atoms.shape
-        self.small = device == "cpu" and gramian is None and n_atoms * n_features * params.steps <= SMALL
+        self.small = device == "cpu" and gramian is None and is_small(n_atoms, n_features, params.steps)
         self._working_sets: WorkingSets | None = None
 
     def encode(self, features: Float32, excluded: Sequence[Int64] | None = None) -> EncodeResult:
@@ -243,6 +243,11 @@ def encode(
 
     """
     return Encoder(atoms, params, images=len(features)).encode(features, excluded)
+
+
+def is_small(n_atoms: int, n_features: int, steps: int) -> bool:
+    """Whether all neurons are simulated, as they are so few."""
+    return n_atoms * n_features * steps <= SMALL
 
 
 def memory_needed(method: Method, batch: int, n_atoms: int, n_features: int, steps: int) -> int:

@@ -52,7 +52,7 @@ def skip(split: str) -> None:
 
 def _code(params: Params, split: str, features: store.Features, dictionary: store.Dictionary) -> None:
     rows, excluded = _images(params, split, features, dictionary)
-    gramian = stored_gramian(dictionary, paths.GRAMIAN, means(params), len(rows))
+    gramian = stored_gramian(dictionary, paths.GRAMIAN, lca_params(params.lca), means(params), len(rows))
     inputs = store.fingerprints(features=features, dictionary=dictionary)
     inputs |= store.fingerprints(gramian=gramian) if gramian else {}
     encoder = encoder_over(dictionary, lca_params(params.lca), means(params), len(rows), gramian)
