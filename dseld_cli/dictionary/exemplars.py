@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,20 +42,20 @@ class Exemplars:
 
     Attributes:
         labels: class of each atom, (M,) int64, an index into `classes`.
-        classes: class names.
+        classes: names of the classes, or whatever stands for them.
 
     """
 
     labels: Int64
-    classes: tuple[str, ...]
+    classes: tuple[Any, ...]
     _room: _Room = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, features: Float32, labels: Int64, classes: Sequence[str]) -> Exemplars:
+    def of(cls, features: Float32, labels: Int64, classes: Sequence[Any]) -> Exemplars:
         """Make a dictionary of features (M, N), of which `labels` (M,) say the class.
 
         Raises:
-            UserError: if a row is all zeros or not finite.
+            UserError: if a row is not finite.
 
         """
         nothing = cls(np.empty(0, np.int64), tuple(classes), _Room(np.empty((0, features.shape[1]), np.float32), 0))
@@ -68,16 +69,19 @@ class Exemplars:
         """Unit-norm atoms (M, N); not to be written to."""
         return self._room.rows[: len(self)]
 
-    def appended(self, features: Float32, labels: Int64, classes: Sequence[str]) -> Exemplars:
+    def appended(self, features: Float32, labels: Int64, classes: Sequence[Any]) -> Exemplars:
         """Append features (m, N), of which `labels` (m,), indices into `classes`, say the class; this one stays as is.
 
-        Costs what m rows cost, on average, however many there are already. New classes follow the old ones.
+        Costs what m rows cost, on average, however many there are already. New classes follow the old ones. A row of
+        zeros becomes a tombstone, which never fires.
 
         Raises:
-            UserError: if a row is all zeros or not finite.
+            UserError: if a row is not finite.
 
         """
-        unit = normalize(features, [f"row {row}" for row in range(len(features))])
+        some = features.any(axis=1)
+        unit = np.zeros_like(features, np.float32)
+        unit[some] = normalize(features[some], [f"row {row}" for row in np.flatnonzero(some)])
         names = merged([self.classes, classes])
         new = relabel(labels, classes, names)
         return Exemplars(np.concatenate([self.labels, new]), tuple(names), self._room.appended(len(self), unit))

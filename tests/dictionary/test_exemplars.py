@@ -53,7 +53,12 @@ def test_few_are_appended_without_copying_the_others() -> None:
     assert len({version.atoms.__array_interface__["data"][0] for version in grown}) == 1
 
 
-@pytest.mark.parametrize("bad", [0, np.nan, np.inf])
+def test_a_row_of_zeros_becomes_a_tombstone() -> None:
+    made = Exemplars.of(np.array([[3, 4], [0, 0]], np.float32), np.zeros(2, np.int64), CLASSES)
+    np.testing.assert_allclose(made.atoms, [[0.6, 0.8], [0, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_cannot_be_an_atom_is_refused(bad: float) -> None:
     with pytest.raises(UserError, match="row 1 has features that are all zero or not finite"):
         Exemplars.of(np.array([[1, 1], [bad, bad]], np.float32), np.zeros(2, np.int64), CLASSES)
