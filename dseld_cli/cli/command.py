@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -30,6 +31,8 @@ class Given:
     """Dotted key to the text of the option that overrides it; None where it was not given."""
     others: Mapping[str, object]
     """Parameters of its own."""
+    loaded: dict[str, object] = dataclass_field(default_factory=dict)
+    """Dotted key to the value that was given for it, once params.yaml has been read."""
 
     def load(self, quiet: bool = False, sections: Mapping[str, str] | None = None) -> Params:
         """Read params.yaml with what was given instead, and say what the command is about to do.
@@ -47,6 +50,7 @@ class Given:
         moved = {key: _moved(key, sections or {}) for key in self.settings}
         given = {moved[key]: value_of(key, value) for key, value in self.settings.items()}
         params = load(given, options={moved[key]: option_name(key) for key in self.settings})
+        self.loaded.update({key: value for key, value in given.items() if value is not None})
         if not (quiet or self.others.get("as_json")):
             print(line(f"dseld {self.command}: {self._told(params, list(given))}".removesuffix(": ")), flush=True)
         return params
@@ -132,7 +136,10 @@ def _value(values: Any, key: str) -> str | None:
 
 
 def command(
-    commands: typer.Typer, panel: str, settings: Sequence[str] | Mapping[str, Sequence[str]] = ()
+    commands: typer.Typer,
+    panel: str,
+    settings: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    can_save: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as the command of its name.
 
@@ -141,6 +148,7 @@ def command(
         panel: where the overview lists it.
         settings: dotted keys of params.yaml that it overrides, each by an option that the schema tells all about;
             grouped by the panel of the help page, if it has several.
+        can_save: whether --save keeps what was given in params.yaml, for a stage that `dvc repro` runs from there.
 
     """
     panels = arranged(settings)
@@ -153,10 +161,14 @@ def command(
         early = [option for option in derived if option not in late]
 
         def call(**values: object) -> None:
-            found = {key: values.pop(parameter_name(key)) for key in panels}
-            function(Given(name, found, values), **values)
+            save = bool(values.pop("save", False))
+            given = Given(name, {key: values.pop(parameter_name(key)) for key in panels}, values)
+            function(given, **values)
+            if can_save:
+                _keep(given.loaded, save)
 
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        late += [SAVE] if can_save else []
         call.__signature__ = inspect.Signature([*early, *own, *late])  # type: ignore[attr-defined]
         call.__annotations__, call.__name__, call.__doc__ = {}, function.__name__, function.__doc__
         kind = type("Command", (Command,), {"settings": panels})
@@ -164,6 +176,35 @@ def command(
         return function
 
     return register
+
+
+SAVE = inspect.Parameter(
+    "save",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("--save", help="Afterwards, keep what was given here in params.yaml.", metavar="")
+    ],
+)
+
+
+def _keep(given: Mapping[str, object], save: bool) -> None:
+    """Write what was given to params.yaml, or say that it is not there, so that `dvc repro` will not use it."""
+    from dseld_cli.config.edit import edit
+    from dseld_cli.runtime.console import say
+
+    here = _here()
+    other = {
+        key: value
+        for key, value in given.items()
+        if not key.startswith("run.") and _value(here, key) != line(_plain(value), 80)
+    }
+    told = ", ".join(f"{key} {_plain(value)}" for key, value in other.items())
+    if other and save:
+        edit(other)
+        say(f"params.yaml: {told}")
+    elif other:
+        say(f"not in params.yaml, from which dvc repro runs: {told}; --save keeps it there")
 
 
 def expanded(path: Path) -> Path:

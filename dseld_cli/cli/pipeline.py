@@ -26,6 +26,7 @@ commands = typer.Typer()
         NETWORK: ("extract.backbone", "extract.weights", "extract.image_size", "extract.precision"),
         "How": ("extract.batch_size", "extract.workers", "run.device"),
     },
+    can_save=True,
 )
 def extract(
     given: Given,
@@ -115,6 +116,7 @@ def _bring(
         "build_dict.split",
         "run.memory",
     ),
+    can_save=True,
 )
 def build_dict(
     given: Given,
@@ -168,6 +170,7 @@ def gramian(given: Given) -> None:
         "run.memory",
         "run.device",
     ),
+    can_save=True,
 )
 def encode(
     given: Given,
