@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,13 +37,41 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+QUICKSTART = """
+extract
+build-dict --base-only
+add-exemplars
+gramian
+encode
+encode --split train --for-training
+train-decoder
+decode
+baselines
+evaluate
+"""
+"""The stages of dvc.yaml, as it runs them."""
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the whole pipeline has run on digits; to be copied, not changed."""
+    folder = tmp_path_factory.mktemp("quickstart") / "digits"
+    (folder / "data/additions").mkdir(parents=True)
+    shutil.copy(ROOT / "params.yaml", folder)
+    with contextlib.chdir(folder):
+        for line in QUICKSTART.split("\n")[1:-1]:
+            done = CliRunner().invoke(app, line.split())
+            assert done.exit_code == 0, (line, done.output)
+    return folder
+
+
 @pytest.fixture
 def run() -> Run:
     """Run one dseld command line; `ok` says whether it is expected to succeed."""
     runner = CliRunner()
 
     def command(line: str, ok: bool = True) -> Result:
-        result = runner.invoke(app, line.split())
+        result = runner.invoke(app, shlex.split(line))
         if ok:
             assert result.exit_code == 0, result.output
         else:

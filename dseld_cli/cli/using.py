@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dseld_cli.cli.command import Given, command, expanded
-from dseld_cli.cli.options import Json
+from dseld_cli.cli.options import CodedSplit, Decoders, Json, chosen_decoders
 from dseld_cli.errors import UserError
 
 PANEL = "Using a dictionary"
@@ -52,3 +52,27 @@ def classify(
     if stays:
         return stage.watch(params, watch and expanded(watch))
     return stage.run(params, [expanded(image) for image in images or ()], as_json=as_json)
+
+
+@command(commands, PANEL, ())
+def export_table(
+    given: Given,
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="codes or predictions.")],
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="The table: .csv, .parquet or .npz.")],
+    decoder: Decoders = None,
+    split: CodedSplit = "test",
+) -> None:
+    """Write codes or predictions as a table, for pandas, R or a spreadsheet.
+
+    Of predictions, a row per image: its file, its class, and for each decoder
+    the class that it names and that class's share. Of codes, a row per neuron
+    that is active: image, atom, activation, the exemplar's file and class.
+    From Python, dseld_cli.Project gives both as arrays.
+
+    [dim]Example:[/dim]  dseld export-table predictions predictions.csv
+    [dim]Example:[/dim]  dseld export-table codes codes.parquet --split val
+    """
+    chosen, params = chosen_decoders(decoder), given.load()
+    from dseld_cli.stages import export_table as stage
+
+    stage.run(params, what, expanded(output), split, chosen or ())
