@@ -26,11 +26,15 @@ MAY = {
     "gramian": ARRAYS,
     "encode": ARRAYS | KERNELS,
     "decode": ARRAYS,
+    "encode --split train": ARRAYS | KERNELS,
+    "train-decoder --decoder shallow-nn": {"scipy", *ARRAYS},
     "baselines": {"scipy", *ARRAYS},
     "evaluate": {"rich", *ARRAYS, *PICTURES},
     "sweep size --split test": {"rich", *KERNELS, *ARRAYS, *PICTURES},
     "report": ARRAYS | PICTURES,
     "classify images/test": {"rich", "PIL", *KERNELS, *ARRAYS},
+    "timing --batch 1": {"rich", "PIL", *KERNELS, *ARRAYS},
+    "reconstruct --images 2 --atoms 4 --steps 20": {"rich", "skimage", "scipy", *ARRAYS, *PICTURES},
     "remove-exemplars --index 0": {"PIL", *ARRAYS},
 }
 """Heavy modules that a command may have loaded when it is done, in the order that a project needs them."""
@@ -83,7 +87,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[set[str]
     params["baselines"]["neighbours"] = 3
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for split in ("train", "test"):
-        image_folder(folder / "images", {"ant": 8, "bee": 8}, split, seed=len(split))
+        image_folder(folder / "images", {"ant": 8, "bee": 8}, split, size=8, seed=len(split))
     return {command: spied(command, folder) for command in MAY}
 
 
