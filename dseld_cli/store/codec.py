@@ -6,7 +6,9 @@ written and synchronised by a call of our own whose failure keeps its kind, and 
 
 from __future__ import annotations
 
+import json
 import struct
+from pathlib import Path
 
 import google_crc32c
 import numpy as np
@@ -35,6 +37,14 @@ def metadata(spec: Spec, meaning: Meaning | None = None) -> dict[str, object]:
         "node_type": "array",
         "storage_transformers": [],
     }
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write metadata, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(file.name + ".aside")
+    aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    aside.replace(file)
 
 
 DESCRIPTIVE = ("attributes", "dimension_names")

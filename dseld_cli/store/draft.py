@@ -25,7 +25,7 @@ from dseld_cli.runtime.console import warn
 from dseld_cli.runtime.outputs import sync
 from dseld_cli.store import chunks, codec, disk
 from dseld_cli.store.chunks import Array, Key
-from dseld_cli.store.provenance import Info, as_json
+from dseld_cli.store.provenance import INFOS, Info, as_json, parse
 from dseld_cli.store.reader import Store, canonical, fingerprint_of
 from dseld_cli.store.spec import FORMAT, MEANINGS, Spec
 
@@ -71,7 +71,7 @@ class Draft(Generic[InfoT]):
             disk.recover(self._place)
             disk.require_replaceable(self.path, self.info.kind)
             plan = canonical({"kind": self.info.kind, "provenance": as_json(self.info), "arrays": _shapes(self.specs)})
-            resumed = self._resumes(plan)
+            resumed = self.resumes(plan)
             if not resumed:
                 disk.remove(self.partial)
                 self.partial.mkdir()
@@ -95,7 +95,7 @@ class Draft(Generic[InfoT]):
         """Where it grows."""
         return disk.beside(self._place, ".partial")
 
-    def _resumes(self, plan: str) -> bool:
+    def resumes(self, plan: str) -> bool:
         """Read the journal of a draft with the same plan; say if a draft is unreadable."""
         try:
             there = (self.partial / disk.PLAN).read_bytes()
@@ -118,6 +118,11 @@ class Draft(Generic[InfoT]):
         if lost or torn:
             (self.partial / disk.JOURNAL).write_text("".join(map(_line, entries)), encoding="utf-8")
         return True
+
+    @property
+    def written(self) -> list[tuple[str, Key]]:
+        """Chunks and parts that were written, as far as what they are is known."""
+        return [key for key in self._digests if key[0] in self.specs or key[0] == disk.PARTS]
 
     def _take(self, what: str, *entry: Any) -> None:
         if what == "note":
@@ -224,12 +229,12 @@ class Draft(Generic[InfoT]):
         described: dict[str, Any] = _shapes(self.specs)
         for name, spec in self.specs.items():
             meaning = MEANINGS[self.info.kind].get(name)
-            _write_json(self.partial / name / "zarr.json", codec.metadata(spec, meaning))
+            codec.write_json(self.partial / name / "zarr.json", codec.metadata(spec, meaning))
             described[name]["sha256"] = {chunks.text(key): self._digests[name, key] for key in spec.keys}
         mark = {"format": FORMAT, "kind": self.info.kind, "provenance": as_json(self.info), "arrays": described}
         disk.sync_all(self.partial)
         attributes = {"dseld": {**mark, "fingerprint": fingerprint_of(mark)}}
-        _write_json(self.partial / "zarr.json", {"attributes": attributes, "zarr_format": 3, "node_type": "group"})
+        codec.write_json(self.partial / "zarr.json", {"attributes": attributes, "zarr_format": 3, "node_type": "group"})
         sync(self.partial / "zarr.json")
         sync(self.partial)
         disk.replace(self.partial, self._place)
@@ -240,6 +245,24 @@ class Draft(Generic[InfoT]):
                 file = chunks.file_of(self.partial, name, key)
                 if not self.finished(name, key) or not file.exists():
                     raise StoreDamaged(f"{file} is missing or damaged: run the same command again, which makes it anew")
+
+
+def left_behind(path: Path) -> Draft[Info] | None:
+    """Look at the draft that a killed run left beside a store; None if there is none that can be read."""
+    try:
+        text = (disk.beside(disk.real(path), ".partial") / disk.PLAN).read_text(encoding="utf-8")
+        plan = json.loads(text)
+        info = parse(next(info for info in INFOS if info.kind == plan["kind"]), plan["provenance"])
+        arrays = {name: (array["dtype"], array["shape"]) for name, array in plan["arrays"].items()}
+        specs = {name: _planned(info.kind, dtype, shape) for name, (dtype, shape) in arrays.items()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, StopIteration, IndexError):
+        return None
+    draft = Draft(path, info, specs)
+    return draft if draft.resumes(text) else None
+
+
+def _planned(kind: str, dtype: str, shape: list[int]) -> Spec:
+    return Spec.tiles(dtype, shape[0]) if kind == "gramian" else Spec.rows(dtype, *shape)
 
 
 def write(path: Path, info: Info, arrays: Mapping[str, Array]) -> None:
@@ -326,10 +349,3 @@ def _entry(line: bytes) -> list[Any] | None:
 
 def _shapes(specs: Mapping[str, Spec]) -> dict[str, dict[str, Any]]:
     return {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in specs.items()}
-
-
-def _write_json(file: Path, content: object) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(file.name + ".aside")
-    aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    aside.replace(file)

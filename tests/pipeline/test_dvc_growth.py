@@ -30,7 +30,8 @@ def commit(clone: Path, message: str) -> None:
 
 
 def fingerprint(clone: Path, kind: str = "dictionary") -> str:
-    return store.open_store(clone / f"data/{kind}.zarr", kind).fingerprint
+    info = {"dictionary": store.DictionaryInfo, "gramian": store.GramianInfo}[kind]
+    return store.open_store(clone / f"data/{kind}.zarr", info).fingerprint
 
 
 def cache_size(clone: Path) -> int:

@@ -1,0 +1,42 @@
+"""Whether what is on the disk is what was committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dseld_cli.cli.command import Given, command
+
+PANEL = "Keeping a project whole"
+commands = typer.Typer()
+DAMAGED = 1
+"""Exit code."""
+
+
+@command(commands, PANEL, ())
+def verify(
+    given: Given,
+    stores: Annotated[
+        list[Path] | None, typer.Argument(metavar="STORE", help="Stores elsewhere, to look through as well.")
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Put right what needs no recomputing; name what mends the rest.", metavar=""),
+    ] = False,
+) -> None:
+    """Compare every store and draft below data/ with what was committed, to the last byte.
+
+    One line per store; exit code 1 if one is damaged: after `dvc pull`, and
+    for cron. With --repair, puts back what a killed run left half-way, and
+    writes damaged metadata anew. Damaged chunks are made by the command that
+    the line names, or fetched by `dvc checkout`.
+
+    [dim]Example:[/dim]  dseld verify
+    [dim]Example:[/dim]  dseld verify --repair data/additions/june.zarr
+    """
+    from dseld_cli.stages import verify as stage
+
+    if stage.run(stores or (), repair):
+        raise typer.Exit(DAMAGED)

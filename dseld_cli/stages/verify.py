@@ -1,0 +1,25 @@
+"""`dseld verify`: every store and draft of a project compared with what was committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dseld_cli.runtime.console import say, track
+from dseld_cli.store import project as paths
+from dseld_cli.store.check import check, folders
+
+
+def run(more: Sequence[Path] = (), repair: bool = False) -> int:
+    """Look through all stores and drafts below data/, and `more` stores; a line each. How many are damaged.
+
+    Raises:
+        OSError: if the disk does not let us know.
+
+    """
+    found = [check(path, repair, track) for path in dict.fromkeys([*folders(paths.DATA), *more])]
+    for one in found:
+        say(f"{'DAMAGED' if one.damaged else 'ok':<8}{one.path}: {one.said}")
+    damaged = sum(one.damaged for one in found)
+    say(f"{len(found)} stores and drafts, {damaged} damaged" if found else f"no stores below {paths.DATA}")
+    return damaged

@@ -1,0 +1,135 @@
+"""All stores and drafts of a project looked through, and what needs no recomputing put right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dseld_cli.errors import UserError
+from dseld_cli.runtime.progress import Track, quiet
+from dseld_cli.store import codec, disk
+from dseld_cli.store.draft import Draft, left_behind
+from dseld_cli.store.provenance import INFOS, ArrayMark, parse
+from dseld_cli.store.reader import Store, fingerprint_of, open_store
+from dseld_cli.store.spec import MEANINGS, Spec
+
+ENDINGS = (disk.ENDING, f"{disk.ENDING}.partial", f"{disk.ENDING}.retired")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found at a path: whether it is damaged, and what there is to say."""
+
+    path: Path
+    damaged: bool
+    said: str
+
+
+def folders(root: Path) -> list[Path]:
+    """Everything below a folder that is named as a store or a draft, in order; nothing inside of one."""
+    if not root.is_dir():
+        return []
+    found: list[Path] = []
+    for entry in sorted(root.iterdir()):
+        if entry.name.endswith(ENDINGS):
+            found.append(entry)
+        elif entry.is_dir() and not entry.is_symlink():
+            found += folders(entry)
+    return found
+
+
+def check(path: Path, repair: bool = False, track: Track = quiet) -> Found:
+    """Look through a store, or what lies beside one; with `repair`, put right what needs no recomputing.
+
+    Raises:
+        OSError: if the disk does not let us know.
+
+    """
+    if path.suffix != disk.ENDING:
+        return _beside(path, repair, track)
+    if repair:
+        with disk.locked(path):
+            disk.recover(disk.real(path))
+            _mend_metadata(disk.real(path))
+    if not path.is_dir() or not any(path.iterdir()):
+        return Found(path, False, "nothing there")
+    kind = disk.kind_of(path)
+    info = next((info for info in INFOS if info.kind == kind), None)
+    if info is None:
+        return Found(path, True, "no store of dseld's: its zarr.json has no mark, or one of a kind that is unknown")
+    try:
+        return _store(open_store(path, info), track)
+    except UserError as error:
+        return Found(path, True, str(error).removeprefix(f"{path} is damaged: "))
+
+
+def _store(opened: Store[Any], track: Track) -> Found:
+    keys = opened.all_chunks()
+    what = f"verifying {opened.path}"
+    bad = [found for found in track((_damage(opened, *key) for key in keys), len(keys), what) if found]
+    if bad:
+        more = f" (and {len(bad) - 1} chunks more)" if len(bad) > 1 else ""
+        return Found(opened.path, True, bad[0].removeprefix(f"{opened.path} is damaged: ") + more)
+    leftover = [name for name in (disk.PLAN, disk.JOURNAL, disk.PARTS) if (opened.folder / name).exists()]
+    also = ", with files of its draft left over" if leftover else ""
+    return Found(opened.path, False, f"{opened.kind}, all {len(keys)} chunks as committed{also}")
+
+
+def _damage(opened: Store[Any], name: str, key: tuple[int, ...]) -> str:
+    try:
+        opened.chunk(name, key)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _beside(path: Path, repair: bool, track: Track) -> Found:
+    """Judge a draft, or an older store that a kill left."""
+    store = path.with_suffix("")
+    if not path.exists():
+        return Found(path, False, "left by a killed run: put in order")
+    if not disk.ours(path):
+        return Found(path, True, "not dseld's, but in the way of a draft: move it away")
+    if path.suffix == ".partial" and (draft := left_behind(store)):
+        return _draft(path, draft, track)
+    if not repair:
+        return Found(path, False, "left by a killed run: the next run of the command, or --repair, puts that in order")
+    with disk.locked(store):
+        was_there = store.exists()
+        disk.recover(disk.real(store))
+        disk.remove(path)
+    return Found(path, False, "left by a killed run: put in order") if was_there else check(store, repair, track)
+
+
+def _draft(path: Path, draft: Draft[Any], track: Track) -> Found:
+    written = draft.written
+    lost = [key for key in track(written, len(written), f"verifying {path}") if not draft.finished(*key)]
+    if lost:
+        said = f"{len(lost)} of {len(written)} finished pieces are damaged: the same command makes them again"
+        return Found(path, True, f"draft of {draft.info.kind}, {said}")
+    return Found(path, False, f"draft of {draft.info.kind}, {len(written)} pieces finished: the same command goes on")
+
+
+def _mend_metadata(folder: Path) -> None:
+    """Write the metadata of arrays anew that does not describe what the mark, which is whole, says."""
+    mark = (disk.attributes(folder) or {}).get("dseld")
+    if not isinstance(mark, dict) or mark.get("kind") not in MEANINGS:
+        return
+    if fingerprint_of({key: value for key, value in mark.items() if key != "fingerprint"}) != mark.get("fingerprint"):
+        return
+    for name, found in mark["arrays"].items():
+        array, meaning = parse(ArrayMark, found), MEANINGS[mark["kind"]].get(name)
+        lower = mark["kind"] == "gramian"
+        spec = Spec.tiles(array.dtype, array.shape[0]) if lower else Spec.rows(array.dtype, *array.shape)
+        if not any(codec.fits(there, spec) for there in _read(folder / name / "zarr.json")):
+            codec.write_json(folder / name / "zarr.json", codec.metadata(spec, meaning))
+
+
+def _read(file: Path) -> Iterator[object]:
+    try:
+        yield json.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return

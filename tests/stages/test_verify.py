@@ -1,0 +1,111 @@
+"""`dseld verify` looks at every byte that counts, and its exit code says whether all is as committed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from dseld_cli import store
+from dseld_cli.cli.app import app
+from dseld_cli.store import disk
+from dseld_cli.store import project as paths
+from tests.conftest import Run
+
+
+def verify(*options: str) -> Result:
+    return CliRunner().invoke(app, ["verify", *options])
+
+
+@pytest.fixture
+def small(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of a few atoms, in chunks of 16 rows."""
+    monkeypatch.setattr(store.spec, "ROWS", 16)
+    for line in ("extract --limit-per-class 3", "build-dict --size 25", "gramian"):
+        run(line)
+    return project
+
+
+def test_a_project_that_is_whole_is_said_to_be(small: Path) -> None:
+    found = verify()
+    assert found.exit_code == 0, found.output
+    assert "data/gramian.zarr: gramian, all 3 chunks as committed" in found.stdout
+    assert "5 stores and drafts, 0 damaged" in found.stdout
+
+
+def test_an_empty_project_is_whole(project: Path) -> None:
+    assert verify().exit_code == 0
+
+
+def test_every_file_of_every_store_counts(small: Path) -> None:
+    files = [path for path in paths.DATA.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert len(files) > 30
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+        found = verify()
+        assert found.exit_code == 1, file
+        lines = [line for line in found.stdout.splitlines() if line.startswith("DAMAGED")]
+        assert len(lines) == 1, lines
+        assert str(file).split(".zarr")[0] in lines[0]
+        file.write_bytes(content)
+    assert verify().exit_code == 0
+
+
+def test_damaged_metadata_is_written_anew(small: Path) -> None:
+    file = paths.GRAMIAN / "gramian/zarr.json"
+    content = file.read_bytes()
+    file.write_bytes(b"")
+    assert verify().exit_code == 1
+    assert verify("--repair").exit_code == 0
+    assert file.read_bytes() == content
+
+
+def test_what_a_kill_left_is_put_in_order(small: Path) -> None:
+    paths.GRAMIAN.rename(disk.beside(paths.GRAMIAN, ".retired"))
+    shutil.copytree(paths.BASE, disk.beside(paths.BASE, ".partial"))
+    (paths.DICTIONARY / disk.PLAN).write_text("{}")
+    assert verify().exit_code == 0, "nothing is lost"
+    assert verify("--repair").exit_code == 0
+    assert paths.GRAMIAN.is_dir()
+    assert not disk.beside(paths.BASE, ".partial").exists()
+    assert not (paths.DICTIONARY / disk.PLAN).exists()
+
+
+def test_a_draft_is_looked_through(small: Path) -> None:
+    old = store.open_store(paths.GRAMIAN, store.GramianInfo)
+    shutil.rmtree(paths.GRAMIAN)
+    with store.Draft(paths.GRAMIAN, old.info, {"gramian": store.Spec.tiles("float32", 25)}) as draft:
+        for key in ((0, 0), (1, 0)):
+            draft.write("gramian", key, old_tile(key))
+    found = verify()
+    assert found.exit_code == 0
+    assert "data/gramian.zarr.partial: draft of gramian, 2 pieces finished: the same command goes on" in found.stdout
+    (disk.beside(paths.GRAMIAN, ".partial") / "gramian/c/1/0").write_bytes(b"")
+    found = verify()
+    assert found.exit_code == 1
+    assert "1 of 2 finished pieces are damaged" in found.stdout
+
+
+def old_tile(key: store.Key) -> store.Array:
+    import numpy as np
+
+    return np.ones((16 if key[0] == 0 else 9, 16), np.float32)
+
+
+def test_what_is_not_ours_is_named_and_left(small: Path) -> None:
+    mine = Path("data/base.zarr.partial")
+    mine.mkdir()
+    (mine / "photo.jpg").write_text("mine")
+    for options in ((), ("--repair",)):
+        found = verify(*options)
+        assert found.exit_code in (1, 2)
+        assert (mine / "photo.jpg").read_text() == "mine"
+
+
+def test_stores_elsewhere_are_looked_through_when_named(small: Path, tmp_path: Path) -> None:
+    shutil.copytree(paths.BASE, tmp_path / "elsewhere.zarr")
+    (tmp_path / "elsewhere.zarr/atoms/c/0/0").write_bytes(b"")
+    assert verify().exit_code == 0
+    assert verify("elsewhere.zarr").exit_code == 1
