@@ -22,7 +22,7 @@ def together() -> Iterator[Callable[[Path], Path]]:
 
     def aside(path: Path) -> Path:
         place = path.resolve()
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         written[place] = place.with_name(f"{place.stem}.partial{place.suffix}")  # drawings go by the ending
         return written[place]
 
@@ -37,6 +37,14 @@ def together() -> Iterator[Callable[[Path], Path]]:
     finally:
         for draft in written.values():
             draft.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, so that they survive a power loss."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync(each.parent)
 
 
 def sync(path: Path) -> None:

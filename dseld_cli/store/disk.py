@@ -19,7 +19,7 @@ from errno import EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 
 from dseld_cli.errors import DoesNotFit, UserError
-from dseld_cli.runtime.outputs import sync
+from dseld_cli.runtime.outputs import make_folder, sync
 
 ENDING = ".zarr"
 PLAN = "dseld-draft.json"
@@ -72,7 +72,7 @@ def locked(path: Path) -> Iterator[None]:
     if place in mine:
         yield
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     handle = _lock(path, beside(place, ".lock"))
     mine.add(place)
     try:
