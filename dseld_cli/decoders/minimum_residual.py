@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dseld_cli.decoders.base import Float32, Given, Int64
 from dseld_cli.lca.codes import SparseCodes
@@ -29,20 +30,20 @@ class MinimumResidual:
         scores = np.zeros((len(codes), given.n_classes), np.float32)
         firing, place = np.unique(codes.indices.astype(np.int64), return_inverse=True)
         atoms, labels, images = given.atoms(firing), given.labels[firing], given.features()
-        for i, (start, stop) in enumerate(zip(codes.indptr, codes.indptr[1:], strict=False)):
-            if start < stop:
-                mine = place[start:stop]
-                classes, taken_off = explained(codes.values[start:stop], atoms[mine], labels[mine], images[i])
-                scores[i, classes] = taken_off
+        with threadpool_limits(1):  # products of one image are too small to share
+            for i, (start, stop) in enumerate(zip(codes.indptr, codes.indptr[1:], strict=False)):
+                if start < stop:
+                    mine = place[start:stop]
+                    classes, taken_off = explained(codes.values[start:stop], atoms[mine], labels[mine], images[i])
+                    scores[i, classes] = taken_off
         return scores
 
 
 def explained(values: Float32, atoms: Float32, labels: Int64, image: Float32) -> tuple[Int64, Float32]:
     """Classes (C,) that an image's firing atoms (m, N) have, and (p_c . S)^2 / ||p_c||^2 of each (C,)."""
-    classes, row = np.unique(labels, return_inverse=True)
-    of_class = np.zeros((len(classes), len(values)), np.float32)
-    of_class[row, np.arange(len(values))] = values
-    explanation = of_class @ atoms  # p_c, (C, N)
+    order = np.argsort(labels, kind="stable")
+    classes, first = np.unique(labels[order], return_index=True)
+    explanation = np.add.reduceat(values[order, None] * atoms[order], first)  # p_c, (C, N)
     along = np.maximum(explanation @ image, 0)
     energy = np.square(explanation).sum(axis=1)
     taken_off: Float32 = np.divide(along**2, energy, out=np.zeros_like(along), where=energy > 0)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from dseld_cli.decoders.base import Float32, Given, Int64, Progress, Trained
 from dseld_cli.lca.codes import SparseCodes
@@ -31,6 +32,8 @@ HELD_OUT = 0.1
 LEARNING_RATE, DECAY, SQUARE_DECAY, TINY = np.float32(3e-3), np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 """Adam's; all but the first as its authors propose."""
 BATCH = 128
+CACHED = 2**15
+"""Weights that are updated at a time, so that all that belongs to them stays in the processor's cache."""
 EPOCHS = 60
 PATIENCE = 5
 """Epochs without a lower loss on the images held out, after which training stops."""
@@ -44,9 +47,10 @@ class ShallowNN:
         """Probability of each class, (n, n_classes); all zero for an image for which no neuron fires."""
         weights, bias = given.learned["weights"], given.learned["bias"]
         values, scores = unit(codes), np.zeros((len(codes), given.n_classes), np.float32)
-        for i, (start, stop) in enumerate(zip(codes.indptr, codes.indptr[1:], strict=False)):
-            if start < stop:
-                scores[i] = softmax(values[start:stop] @ weights[codes.indices[start:stop]] + bias)
+        with threadpool_limits(1):  # products of one image are too small to share
+            for i, (start, stop) in enumerate(zip(codes.indptr, codes.indptr[1:], strict=False)):
+                if start < stop:
+                    scores[i] = softmax(values[start:stop] @ weights[codes.indices[start:stop]] + bias)
         return scores
 
     def train(self, codes: SparseCodes, truth: Int64, given: Given, seed: int, progress: Progress = iter) -> Trained:
@@ -77,6 +81,7 @@ class Layer:
 
     def __init__(self, weights: Float32, bias: Float32) -> None:
         self.weights, self.bias, self.steps = weights, bias, 0
+        self.block = max(1, CACHED // weights.shape[1])
         self.means = [(np.zeros_like(x), np.zeros_like(x)) for x in (weights, bias)]
 
     def kept(self) -> dict[str, NDArray[Any]]:
@@ -99,10 +104,10 @@ class Layer:
         error[np.arange(len(truth)), truth] -= 1
         error /= np.float32(len(truth))
         self.steps += 1
-        for x, gradient, means in zip(
-            (self.weights, self.bias), (rows.T @ error, error.sum(axis=0)), self.means, strict=True
-        ):
-            self._descend(x, gradient, *means)
+        self._descend(self.bias, error.sum(axis=0), *self.means[1])
+        gradient = rows.T @ error
+        for part in (slice(i, i + self.block) for i in range(0, len(gradient), self.block)):
+            self._descend(self.weights[part], gradient[part], *(mean[part] for mean in self.means[0]))
 
     def _descend(self, x: Float32, gradient: Float32, mean: Float32, square: Float32) -> None:
         """Adam's update in place, `gradient` used up."""

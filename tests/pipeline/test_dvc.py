@@ -72,3 +72,16 @@ def test_pipeline_runs_whole_then_not_at_all_then_from_encode_on(clone: Path) ->
     images = re.findall(r'<img[^>]*src="([^"]+)"', page)
     assert len(images) == 3
     assert all((clone / "dvc_plots" / image).exists() for image in images), "pictures need no network"
+
+
+def test_several_trained_decoders_are_a_stage_each(clone: Path) -> None:
+    """Loading the pipeline fails where two stages have one output, as `dvc dag` does."""
+    params = (clone / "params.yaml").read_text()
+    try:
+        (clone / "params.yaml").write_text(params.replace("[shallow-nn]", "[shallow-nn, deep-nn]"))
+        stages = {line.split()[0] for line in call(clone, "dvc", "stage", "list").splitlines()}
+        assert "digraph" in call(clone, "dvc", "dag", "--dot")
+    finally:
+        (clone / "params.yaml").write_text(params)
+    trained = {f"{stage}@{name}" for stage in ("train-decoder", "decode-trained") for name in ("shallow-nn", "deep-nn")}
+    assert trained | {"encode-train"} <= stages

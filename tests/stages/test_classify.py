@@ -1,13 +1,20 @@
 """`dseld classify`: the whole chain on image files, and why."""
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
 from dseld_cli import store
+from dseld_cli.cli.app import app
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
@@ -104,3 +111,67 @@ def test_features_made_elsewhere_cannot_be_classified(project: Path, run: Run) -
 
 def test_a_dictionary_is_needed(project: Path, run: Run) -> None:
     assert "no dictionary store at data/dictionary.zarr" in run("classify x.jpg", ok=False).stderr
+
+
+def test_a_trained_decoder_classifies_once_it_is_trained(built: Path, run: Run) -> None:
+    image = "images/test/ant/0.png"
+    assert "no network store at data/decoders" in run(f"classify {image} --decoder shallow-nn", ok=False).stderr
+    for command in ("encode --split train", "train-decoder", "decode"):
+        run(command)
+    found = json.loads(run("classify images/test --json --decoder shallow-nn").stdout)
+    scores = store.open_store(paths.predictions("shallow-nn", "test"), "predictions").read("scores")
+    np.testing.assert_allclose([verdict["score"] for verdict in found], scores.max(axis=1), rtol=1e-4)
+    assert "was trained on codes of lambda 0.5, these have 0.4" in other_lambda(run, image).stderr
+
+
+def other_lambda(run: Run, image: str) -> Result:
+    set_params(lca__lambda=0.4)
+    return run(f"classify {image} --decoder shallow-nn", ok=False)
+
+
+def test_paths_on_standard_input_give_a_line_of_json_each(built: Path) -> None:
+    (built / "text.jpg").write_text("no image")
+    wanted = ["images/test/ant/0.png", "text.jpg", "", "images/test/cat/1.png", "no such.png"]
+    result = CliRunner().invoke(app, ["classify", "-"], input="\n".join(wanted))
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["image"] for one in found] == [name for name in wanted if name]
+    assert [one.get("class") for one in found] == ["ant", None, "cat", None]
+    assert "is not a readable image" in found[1]["error"]
+    alone = json.loads(CliRunner().invoke(app, ["classify", wanted[0], "--json"]).stdout)
+    assert alone == found[:1], "the same as in a batch"
+
+
+def test_a_watched_folder_gives_what_is_in_it_and_what_comes(built: Path) -> None:
+    inbox = built / "inbox"
+    inbox.mkdir()
+    shutil.copy("images/test/ant/0.png", inbox / "first.png")
+    code = "from dseld_cli.cli.app import app; app()"
+    command = [sys.executable, "-c", code, "classify", "--watch", "inbox"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["image"] == "inbox/first.png"
+            shutil.copy("images/test/bee/0.png", inbox / "second.png")
+            later = json.loads(process.stdout.readline())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+    assert (later["image"], later["class"]) == ("inbox/second.png", "bee")
+    assert process.returncode == 130
+
+
+def test_a_folder_to_watch_has_to_be_there(built: Path, run: Run) -> None:
+    assert "there is no such folder" in run("classify --watch nowhere", ok=False).stderr
+    assert "give images" in run("classify", ok=False).stderr
+
+
+@pytest.mark.parametrize("change", [{"additions": ["folder:june"]}, {"removals": ["train/ant/0.png"]}])
+def test_a_dictionary_of_another_version_than_params_yaml_is_warned_of(
+    built: Path, run: Run, change: dict[str, list[str]]
+) -> None:
+    assert "is not the dictionary that params.yaml describes" not in run("classify images/test/ant/0.png").stderr
+    set_params(**change)
+    said = run("classify images/test/ant/0.png").stderr
+    assert "warning: data/dictionary.zarr is not the dictionary that params.yaml describes" in said
+    assert "`dvc checkout`" in said

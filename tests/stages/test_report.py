@@ -117,3 +117,36 @@ def test_the_gallery_shows_exemplars_of_added_folders_and_gaps_are_not_counted(p
     text = Path("report.html").read_text()
     assert 'alt="exemplar june:train/' in text
     assert '<span class="none">' not in text
+
+
+def test_pictures_come_from_where_the_stores_say_and_no_path_is_told(project: Path, run: Run) -> None:
+    image_folder(project / "photos", {"ant": 9, "bee": 9})
+    image_folder(project / "photos", {"ant": 3, "bee": 3}, "test", seed=1)
+    run(f"extract --dataset folder:{project}/photos")  # params.yaml stays on the digits
+    set_params(lca__lambda=0.5)
+    for line in ("build-dict", "encode", "decode", "report"):
+        run(line)
+    text = Path("report.html").read_text()
+    assert '<span class="none">' not in text
+    assert "<title>dseld: photos, none</title>" in text
+    assert str(project) not in text
+
+
+def test_it_says_where_a_baseline_is_better(decoded: Path, run: Run) -> None:
+    better = "cosine-knn, which looks the features up without any coding, is right more often here than every decoder"
+    run("baselines --baseline cosine-knn")
+    run("encode --lambda 6")
+    run("decode")
+    run("report")
+    assert better in Path("report.html").read_text()
+    run("encode --lambda 1 --images 60")
+    run("decode")
+    run("report")
+    top1 = {name: found["top1"] for name, found in metrics(run).items()}
+    assert (better in Path("report.html").read_text()) == (top1.pop("cosine-knn") > max(top1.values()))
+
+
+def metrics(run: Run) -> dict[str, dict[str, float]]:
+    run("evaluate")
+    found = json.loads(Path("metrics.json").read_text())
+    return {**found["decoders"], **found["baselines"]}
