@@ -119,7 +119,7 @@ def test_a_trained_decoder_classifies_once_it_is_trained(built: Path, run: Run) 
     for command in ("encode --split train", "train-decoder", "decode"):
         run(command)
     found = json.loads(run("classify images/test --json --decoder shallow-nn").stdout)
-    scores = store.open_store(paths.predictions("shallow-nn", "test"), "predictions").read("scores")
+    scores = store.open_store(paths.predictions("shallow-nn", "test"), store.PredictionsInfo).read("scores")
     np.testing.assert_allclose([verdict["score"] for verdict in found], scores.max(axis=1), rtol=1e-4)
     assert "was trained on codes of lambda 0.5, these have 0.4" in other_lambda(run, image).stderr
 
@@ -170,8 +170,8 @@ def test_a_folder_to_watch_has_to_be_there(built: Path, run: Run) -> None:
 def test_a_dictionary_of_another_version_than_params_yaml_is_warned_of(
     built: Path, run: Run, change: dict[str, list[str]]
 ) -> None:
-    assert "is not the dictionary that params.yaml describes" not in run("classify images/test/ant/0.png").stderr
+    assert "params.yaml says otherwise" not in run("classify images/test/ant/0.png").stderr
     set_params(**change)
     said = run("classify images/test/ant/0.png").stderr
-    assert "warning: data/dictionary.zarr is not the dictionary that params.yaml describes" in said
+    assert "warning: data/dictionary.zarr is used as it is, but params.yaml says otherwise" in said
     assert "`dvc checkout`" in said
