@@ -13,9 +13,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from project import dseld, features, project
+from project import dseld, project
+from project import features as make_features
 
-from dseld_cli import paths, store
+from dseld_cli import store
+from dseld_cli.store import project as paths
 
 NEURONS = 110
 STEPS = 100
@@ -24,11 +26,9 @@ COMMANDS = ("decode", "train-decoder", "decode --decoder shallow-nn", "baselines
 
 def codes(folder: Path, split: str, n: int) -> None:
     """Commit codes of the first n images: half of an image's neurons are of its class."""
-    inputs = {
-        "features": store.open_store(folder / paths.features(split), "features"),
-        "dictionary": store.open_store(folder / paths.DICTIONARY, "dictionary"),
-    }
-    labels, truth = inputs["dictionary"].read("labels"), inputs["features"].read("labels")[:n]
+    features = store.open_store(folder / paths.features(split), store.FeaturesInfo)
+    dictionary = store.open_store(folder / paths.DICTIONARY, store.DictionaryInfo)
+    labels, truth = dictionary.read("labels"), features.read("labels")[:n]
     m, rng = len(labels), np.random.default_rng(len(split))
     by_class = [np.flatnonzero(labels == c) for c in range(100)]
     half = NEURONS // 2
@@ -42,11 +42,26 @@ def codes(folder: Path, split: str, n: int) -> None:
         "values": rng.exponential(1.0, indptr[-1]).astype(np.float32),
         "firing": np.full((n, STEPS), NEURONS, np.int32),
         "rows": np.arange(n),
-        "products": np.full(n, 3, np.int64),
+        "products": np.full(n, 3, np.float32),
+        "proved": np.ones(n, np.int8),
     }
-    facts = {"split": split, "images": "all", "seed": 0, "lambda": 1.0, "tau": 100.0, "steps": STEPS, "atoms": m}
-    facts |= {"classes": inputs["dictionary"].provenance["classes"], "codes": "leave-one-out", "method": "working-set"}
-    store.write(folder / paths.codes(split), "codes", store.provenance(inputs, **facts), arrays)
+    info = store.CodesInfo(
+        inputs=store.fingerprints(features=features, dictionary=dictionary),
+        split=split,
+        images="all",
+        seed=0,
+        codes="leave-one-out",
+        lambda_=1.0,
+        tau=100.0,
+        steps=STEPS,
+        batch=1000,
+        method="working-set",
+        inhibition="atoms",
+        energy=False,
+        atoms=m,
+        classes=dictionary.info.classes,
+    )
+    store.write(folder / paths.codes(split), info, arrays)
 
 
 def main() -> None:
@@ -59,7 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     project(options.folder, run__memory=options.memory)
     for seed, (split, n) in enumerate({"train": options.atoms, "test": options.images}.items()):
-        features(options.folder / paths.features(split), n, options.features, seed)
+        make_features(options.folder / paths.features(split), n, options.features, seed)
     dseld(options.folder, "build-dict")
     for split in ("train", "test"):
         codes(options.folder, split, options.images if split == "test" else options.atoms)

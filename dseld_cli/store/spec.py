@@ -173,9 +173,9 @@ def sizes_of(kind: str, shapes: Mapping[str, tuple[int, ...]], known: Mapping[st
     if missing := [name for name in meanings if name not in shapes and not meanings[name].optional]:
         raise ValueError(f"array {missing[0]} is missing")
     for name, shape in shapes.items():
-        if name not in meanings and kind in OPEN:
-            continue
         words = meanings[name].words if name in meanings else ()
+        if kind in OPEN and len(shape) != len(words):  # a decoder's own, whatever it calls it
+            continue
         if len(shape) != len(words) or not words or min(shape) < 0:
             raise ValueError(f"array {name} {list(shape)} is none of a {kind} store")
         for word, n in zip(words, shape, strict=True):
