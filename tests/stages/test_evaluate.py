@@ -66,7 +66,7 @@ def test_a_split_has_predictions_and_tables_of_its_own(small: Path, run: Run) ->
     for split, n in (("test", 8), ("val", 12)):
         metrics = json.loads(paths.metrics(split).read_text())
         assert (metrics["split"], metrics["images"], list(metrics["baselines"])) == (split, n, ["cosine-knn"])
-        for table in ("per_class", "confusion", store.PredictionsInfo):
+        for table in ("per_class", "confusion", "predictions"):
             assert {row["split"] for row in rows_of(paths.evaluation(split) / f"{table}.csv")} == {split}
 
 
