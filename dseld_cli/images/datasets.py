@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,13 @@ HELD_OUT = 0.2
 """Share of the digits, which have no test split of their own, that is held out: by class, always the same draw."""
 
 
-def images(dataset: str, root: Path, split: str, test_share: float = 0.0, seed: int = 0) -> Images:
+def images(
+    dataset: str, root: Path, split: str, test_share: float = 0.0, seed: int = 0, also: Sequence[str] = ()
+) -> Images:
     """Images of a published split, train or test, of a data set, by the name that params.yaml's data.dataset may have.
 
-    A folder that comes in no splits is divided by a seeded draw: `test_share` of each class is test.
+    A folder that comes in no splits is divided by a seeded draw: `test_share` of each class is test. Its test split may
+    have the classes `also` beside those of its train split.
 
     Raises:
         UserError: if there is no such data set, it is damaged, or it is not there and cannot be downloaded.
@@ -52,7 +56,7 @@ def images(dataset: str, root: Path, split: str, test_share: float = 0.0, seed: 
     kind, _, path = dataset.partition(":")
     if kind == "folder" and path:
         try:
-            return folders.folder(Path(path).expanduser(), split, test_share, seed)
+            return folders.folder(Path(path).expanduser(), split, test_share, seed, also)
         except OSError as error:  # a name too long, a folder that may not be read
             raise UserError(f"data.dataset: {dataset[:80]} cannot be read ({error.strerror})") from None
     raise UserError(f"data.dataset: unknown data set {dataset[:80]!r}; {_hint(dataset)}")

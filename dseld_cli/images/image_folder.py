@@ -31,19 +31,20 @@ FileList = list[tuple[int, str]]
 """(label, path relative to the data set's folder) of each image."""
 
 
-def folder(path: Path, split: str, test_share: float = 0.0, seed: int = 0) -> Images:
+def folder(path: Path, split: str, test_share: float = 0.0, seed: int = 0, also: Sequence[str] = ()) -> Images:
     """PATH/train/<class>/* and PATH/test/<class>/*, or PATH/val/<class>/* where there is no PATH/test.
 
     Where PATH has none of these but class folders, PATH/<class>/*, a seeded draw of `test_share` of each class is test.
+    Classes are those of train; those of test/ that `also` names, follow.
 
     Raises:
-        UserError: if a folder is missing or empty, holds a class that train lacks, or links into itself.
+        UserError: if a folder is missing or empty, holds a class that is none of these, or links into itself.
 
     """
     if _is_flat(path):
         return _share(_folder(path, ".", "."), split, test_share, seed)
     part = "val" if split == "test" and not (path / "test").is_dir() and (path / "val").is_dir() else split
-    return _folder(path, "train", part)
+    return _folder(path, "train", part, also)
 
 
 def _is_flat(path: Path) -> bool:
@@ -51,19 +52,23 @@ def _is_flat(path: Path) -> bool:
     return not any((path / part).exists() for part in SPLITS) and any(path.glob("[!.]*/"))
 
 
-def _folder(path: Path, train: str, part: str) -> Images:
-    """Images of one part, of the classes that train has."""
+def _folder(path: Path, train: str, part: str, also: Sequence[str] = ()) -> Images:
+    """Images of one part, of the classes that train has, and of those of `also` that this part has."""
     top, ignored = _class_folders(path / train)
     folders, loose = (top, ignored) if part == train else _class_folders(path / part)
-    if unknown := sorted(set(folders) - set(top)):
-        raise UserError(f"{path / part}: class {unknown[0]} has no folder in {path / train}; classes come from there")
+    classes = [*sorted(top), *(name for name in dict.fromkeys(also) if name in folders and name not in top)]
+    if unknown := sorted(set(folders) - set(classes)):
+        raise UserError(
+            f"{path / part}: class {unknown[0]} has no folder in {path / train}; classes come from there, and from "
+            "additions"
+        )
     ignored, files = list(loose), []
-    for label, name in enumerate(sorted(top)):
+    for label, name in enumerate(classes):
         if name in folders:
             found, others = _files(folders[name], str(Path(part, folders[name].name)))
             files += [(label, file) for file in found]
             ignored += others
-    return replace(_listed(path, sorted(top), files), ignored=tuple(ignored))
+    return replace(_listed(path, classes, files), ignored=tuple(ignored))
 
 
 def _share(images: Images, split: str, test_share: float, seed: int) -> Images:

@@ -38,8 +38,10 @@ class Draw(Protocol):
         """Seeds both draws."""
 
 
-def images_of(dataset: str, root: Path, split: str, draw: Draw) -> Images:
+def images_of(dataset: str, root: Path, split: str, draw: Draw, also: Sequence[str] = ()) -> Images:
     """Images of a split: test as published; train, less those that are drawn from it for val, if val is wanted.
+
+    Test may have the classes `also`, which have joined a dictionary since.
 
     Raises:
         UserError: if val is asked for and not listed, or is left without images.
@@ -50,7 +52,7 @@ def images_of(dataset: str, root: Path, split: str, draw: Draw) -> Images:
             "split val: add val to extract.splits in params.yaml first, so that train leaves its images out"
         )
     part = "test" if split == "test" else "train"
-    found = images(dataset, root, part, draw.test_share, draw.seed)
+    found = images(dataset, root, part, draw.test_share, draw.seed, also if split == "test" else ())
     rows = np.arange(len(found))
     if split != "test" and "val" in draw.splits:
         rows = rows[held_out(found.labels, draw.val_share, draw.seed) == (split == "val")]

@@ -11,6 +11,7 @@ from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, backbone
 from dseld_cli.backbones.extraction import Work, extract, finite
 from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.additions import classes_of
 from dseld_cli.errors import UserError
 from dseld_cli.images.external_features import Given
 from dseld_cli.images.image import printable
@@ -35,7 +36,8 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     work = Work(params.run.device, settings.batch_size, settings.workers, settings.broken == "skip")
     for name in [split] if split else settings.splits:
-        images = images_of(params.data.dataset, Path(params.data.root), name, settings)
+        also = [found for addition in params.additions for found in classes_of(addition)] if name == "test" else []
+        images = images_of(params.data.dataset, Path(params.data.root), name, settings, also)
         facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
         left = " (val's left out)" if name == "train" and "val" in settings.splits else ""
         extract(images, extractor, output or paths.features(name), facts, work).report(left)

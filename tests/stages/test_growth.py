@@ -444,6 +444,25 @@ def test_an_added_folder_that_was_checked_out_anew_is_not_extracted_again(june: 
     assert "up to date" in run("add-exemplars").stdout, "as where only the features were pulled"
 
 
+def test_images_of_an_added_class_may_join_the_test_split(june: Path, run: Run) -> None:
+    image_folder(Path("images"), {"ant": 1, "bee": 1, "cow": 2}, "test", seed=1)
+    image_folder(Path("july"), {"ant": 1, "bee": 1, "cow": 3, "dog": 2}, seed=5)
+    refused = "class cow has no folder in images/train; classes come from there, and from additions"
+    assert refused in run("extract --split test", ok=False).stderr
+    run("add-exemplars folder:july")
+    run("extract --split test")
+    features = store.open_store(paths.features("test"), store.FeaturesInfo)
+    assert features.info.classes == ("ant", "bee", "cow"), "those of train first; only those that test has"
+    assert features.read("labels").tolist() == [0, 1, 2, 2]
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    assert dictionary.info.classes == ("ant", "bee", "cow", "dog")
+    set_params(lca__lambda=0.3, decoders=["class-sum"], trained_decoders=[], baselines__names=["nearest-class-mean"])
+    for command in ("encode", "decode", "baselines", "evaluate"):
+        run(command)
+    lines = (paths.evaluation("test") / "per_class.csv").read_text().splitlines()
+    assert "test,cow,100.0" in lines
+
+
 def test_a_folder_that_lies_deep_joins(june: Path, run: Run) -> None:
     deep = "/".join(["a-folder-of-forty-characters-in-its-name"] * 7) + "/june"
     shutil.copytree("june", deep)
