@@ -30,6 +30,7 @@ class Reader:
         dictionary: the store of the atoms that codes index.
         inputs: stores that it depends on, by name, beside the codes.
         atoms_in_memory: whether atoms, if it wants any, are read once and kept.
+        resident: all atoms (M, N), if they are in memory anyway.
 
     """
 
@@ -37,6 +38,7 @@ class Reader:
     dictionary: store.Dictionary
     inputs: Mapping[str, store.Network] = field(default_factory=dict)
     atoms_in_memory: bool = False
+    resident: Float32 | None = None
 
     @cached_property
     def labels(self) -> Int64:
@@ -55,6 +57,8 @@ class Reader:
 
     def atoms(self, rows: Int64) -> Float32:
         """Read any atoms, (len(rows), N)."""
+        if self.resident is not None:
+            return self.resident[rows]
         return self._atoms[rows] if self.atoms_in_memory else self.dictionary.take("atoms", rows)
 
     def shares(self, codes: SparseCodes, features: Callable[[], Float32]) -> Float32:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -165,7 +165,7 @@ def loaded(params: Params) -> Classifier:
     of_name = reader(name, params.decoder_options.get(name, {}), dictionary, dynamics)
     extractor = restored(dictionary.info.extractor, params.extract.weights, params.run.device)
     encoder = encoder_over(dictionary, lca_params(lca), means(params), BATCH)
-    return Classifier(extractor, encoder, of_name, params)
+    return Classifier(extractor, encoder, replace(of_name, resident=encoder.atoms.resident), params)
 
 
 def _all(classifier: Classifier, files: list[Path], skip: bool) -> Iterator[Verdict]:
