@@ -45,13 +45,15 @@ def simulate(
 ) -> tuple[Float64, NDArray[np.int32], Float64, Int64, Float64, Float64, Float64]:
     """Run the recurrence of w neurons in float64; summarise its path v[k] = c_k S - sum_m A_m[k] phi_m by few knots.
 
-    `gram` is G[W, W] (w, w), `b` (w,), `order` (w,) sorts the neurons by their atoms, `norm_s` = ||S||, `rounding` the
-    relative error of an entry of `gram`. Returns the code a[K] (w,), firing (K,), energy (K + 1,), the f neurons that
-    ever fired, and for at most `knots` steps: their A (knots, f), c (knots,), gap (knots,).
+    `gram` is G[W, W] (w, w), `b` (w,), `order` (w,) sorts the neurons by their atoms, `norm_s` = ||S||. `rounding` is
+    the relative error of G a: of the entries of `gram`, and of their sum, which is taken in float32. Returns the code
+    a[K] (w,), firing (K,), energy (K + 1,), the f neurons that ever fired, and for at most `knots` steps: their A
+    (knots, f), c (knots,), gap (knots,).
     """
     w = len(b)
     eta = 1.0 / tau
-    u, a, lateral = np.zeros(w), np.zeros(w), np.zeros(w)
+    u, a = np.zeros(w), np.zeros(w)
+    lateral = np.zeros(w, np.float32)
     ever = np.zeros(w, np.bool_)
     active, count = np.zeros(w, np.int64), 0
     firing, energy = np.zeros(steps, np.int32), np.zeros(steps + 1)
@@ -71,7 +73,6 @@ def simulate(
         n += 1
         for i in range(w):
             u[i] += eta * (b[i] - u[i] - (lateral[i] - a[i]))
-            lateral[i] = 0.0
             a[i] = math.copysign(max(abs(u[i]) - lambda_, 0.0), u[i]) if abs(u[i]) > lambda_ else 0.0 * u[i]
         count = 0
         for o in range(w):
@@ -99,18 +100,20 @@ def simulate(
 
 
 @compiled
-def inhibit(gram: Float32, a: Float64, active: Int64, lateral: Float64) -> None:
-    """Add G a to `lateral`, four firing neurons at a time."""
+def inhibit(gram: Float32, a: Float64, active: Int64, lateral: Float32) -> None:
+    """Write G a into `lateral`, in float32, four firing neurons at a time."""
+    lateral[:] = 0
     full = len(active) // 4 * 4
     for f in range(0, full, 4):
         p, q, r, s = active[f], active[f + 1], active[f + 2], active[f + 3]
-        x, y, z, t = a[p], a[q], a[r], a[s]
-        for i in range(len(a)):
+        x, y, z, t = np.float32(a[p]), np.float32(a[q]), np.float32(a[r]), np.float32(a[s])
+        for i in range(len(lateral)):
             lateral[i] += x * gram[p, i] + y * gram[q, i] + z * gram[r, i] + t * gram[s, i]
     for f in range(full, len(active)):
         p = active[f]
-        for i in range(len(a)):
-            lateral[i] += a[p] * gram[p, i]
+        x = np.float32(a[p])
+        for i in range(len(lateral)):
+            lateral[i] += x * gram[p, i]
 
 
 @compiled

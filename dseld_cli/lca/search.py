@@ -86,15 +86,18 @@ def excess(products: Float32, weights: Float32, relative: Float32, room: Float32
         for row in range(len(over)):
             largest[row] = max(largest[row], abs(products[j, row]))
     over[:] = -np.inf
-    estimate = np.empty(len(over), np.float32)
+    first, second = products[0], products[min(1, len(products) - 1)]
+    more = np.zeros(len(over), np.float32)  # of references beyond the second, which are few
     for c in range(len(room)):
-        estimate[:] = 0
-        for j in range(len(products)):
-            weight = weights[c, j]
-            for row in range(len(over)):
-                estimate[row] += weight * products[j, row]
+        x, y = weights[c, 0], weights[c, 1] if len(products) > 1 else np.float32(0)
+        if len(products) > 2:
+            more[:] = 0
+            for j in range(2, len(products)):
+                for row in range(len(over)):
+                    more[row] += weights[c, j] * products[j, row]
+        share, allowed = relative[c], room[c]
         for row in range(len(over)):
-            here = abs(estimate[row]) + relative[c] * largest[row] - room[c]
+            here = abs(x * first[row] + y * second[row] + more[row]) + share * largest[row] - allowed
             over[row] = here if not here <= over[row] else over[row]
 
 

@@ -5,6 +5,7 @@ A working set only ever grows, and its matrix with it: what is known stays.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,9 +28,10 @@ last bit, on where in the working set its atoms stand: the linear algebra then h
 
 @dataclass
 class WorkingSet:
-    """Atoms W (w,) in the order in which they joined, and G of the first of them, (v, v) with v <= w."""
+    """Atoms W (w,) in the order in which they joined; driving input b, and G, of the first of them, (v,) and (v, v)."""
 
     atoms: Int64
+    b: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     gram: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     def __len__(self) -> int:
@@ -49,17 +51,26 @@ def from_atoms(working_set: WorkingSet, rows: Rows) -> None:
     if known == w:
         return
     places = rows.places(working_set.atoms)
-    new, everything = (aligned(rows.rows, some) for some in (places[known:], places))
+    everything = aligned(rows.rows, places)
+    new = everything[known // ALIGNED * ALIGNED :]  # some of which are known
     gram = working_set.grown()
-    gram[known:] = (new @ everything.T)[: w - known, :w]
+    gram[known:] = (new @ everything.T)[known % ALIGNED : known % ALIGNED + w - known, :w]
     gram[:known, known:] = gram[known:, :known].T
     working_set.gram = gram
 
 
+_scratch = threading.local()
+"""Per thread, room for the atoms of a working set: fresh memory would cost more than the copying."""
+
+
 def aligned(rows: Float32, places: Int64) -> Float32:
-    """Take rows[places], and rows of zeros up to a multiple of ALIGNED."""
-    taken = np.zeros((-(-len(places) // ALIGNED) * ALIGNED, rows.shape[1]), np.float32)
-    np.take(rows, places, axis=0, out=taken[: len(places)])
+    """Take rows[places], and rows of zeros up to a multiple of ALIGNED; good until this thread asks again."""
+    wanted = -(-len(places) // ALIGNED) * ALIGNED * rows.shape[1]
+    if len(getattr(_scratch, "room", ())) < wanted:
+        _scratch.room = np.empty(wanted + wanted // 2, np.float32)
+    taken: Float32 = _scratch.room[:wanted].reshape(-1, rows.shape[1])
+    np.take(rows, places, axis=0, out=taken[: len(places)], mode="clip")  # checked, it would copy once more
+    taken[len(places) :] = 0
     return taken
 
 

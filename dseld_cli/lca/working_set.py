@@ -316,12 +316,13 @@ def simulate(image: Image, rows: Rows, params: LCAParams, precision: Precision) 
     """Run the recurrence of one image's working set."""
     working_set = image.working_set
     from_atoms(working_set, rows)
-    b = path.driving_input(image.features, rows.rows, rows.places(working_set.atoms))
+    new = working_set.atoms[len(working_set.b) :]
+    working_set.b = np.append(working_set.b, path.driving_input(image.features, rows.rows, rows.places(new)))
     norm_s = float(np.linalg.norm(image.features.astype(np.float64)))
-    rounding = 2 * gamma(len(image.features)) * precision.norm**2
+    rounding = (2 * gamma(len(image.features)) + gamma(len(working_set) + 4)) * precision.norm**2
     a, firing, energy, fired, *knots = path.simulate(
-        working_set.gram, b, np.argsort(working_set.atoms), norm_s, rounding, params.lambda_, params.tau, params.steps,
-        KNOTS,
+        working_set.gram, working_set.b, np.argsort(working_set.atoms), norm_s, rounding, params.lambda_,
+        params.tau, params.steps, KNOTS,
     )  # fmt: skip
     fires = np.flatnonzero(a) if not diverged(energy) else np.zeros(0, np.int64)
     fires = fires[np.argsort(working_set.atoms[fires])]
