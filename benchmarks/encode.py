@@ -1,18 +1,26 @@
-"""Time the working-set encoder against the direct recurrence and others, in one run on the same images and atoms.
+"""Time the encoder against the direct recurrence and others, in one run on the same images and atoms.
 
     python benchmarks/encode.py --mnist data --images 2000
     python benchmarks/encode.py --features-train train.npz --features-test test.npz --images 2000 --json result.json
-    python benchmarks/encode.py --atoms 10000 --features 1280            (synthetic)
-    python benchmarks/encode.py --on-disk /somewhere/large --atoms 1000000 --images 100
+    python benchmarks/encode.py --features-train train.npz --features-test test.npz --gramian /somewhere/large
+    python benchmarks/encode.py --atoms 10000 --features 1280 --screening float32            (synthetic)
 
-The direct recurrence is timed on fewer images, half of them before and half after the working set's, and compared by
-cost an image. Give it many: a batch of 32 costs more than twice as much an image as one of 256. Absolute times on
-a shared machine mean little; the ratio of one run does.
+The direct recurrence runs in the faster of NumPy and torch, in two batches of at least 256 (a batch of 32 costs more
+than twice as much per image), one before and one after the encoder. Absolute times on a shared machine mean little; the
+ratio of one run does. One image at a time is timed beside one reading of the atoms.
 
 What did not pay (CIFAR-10 through EfficientNet-Lite0, 50,000 atoms, two AVX512-BF16 cores):
 
 - Principal components of the atoms as further references: 64 of them halve the residual of two references, at 64
   multiplications an atom and knot; a third reference costs less and does more. They do pay for the first look at b.
+- bfloat16 on a processor that has it and multiplies float32 faster all the same (an Intel with AVX512-BF16 under a
+  virtual machine: 78 against 130 GFLOP/s per core, torch 2.14): so it is timed before it is used.
+- Starting from 192 atoms once a sketch adds to them: 128 give smaller working sets at as many passes.
+- Asking the sketch twice: the second time it names hardly anybody.
+- A sketch of N / 8 directions: a quarter of all images are screened twice, against one in twenty with N / 4.
+- Letting in watched atoms within a margin of lambda by their screening bound: sets grow to 600 instead of 370.
+- Looking inner products up where linear algebra is fast (the same machine, busy): 3.5 ms against 2.4 for 340 atoms on
+  one thread; on an AMD with AVX2 it was 0.7 against 5.1 for 240.
 - The mean atom alone as a free reference: the path's second direction is not along it, the residual stays.
 - Points of the path as references instead of its principal directions: residual 0.19 instead of 0.15 with two.
 - More references, so that fewer atoms are multiplied exactly (RESIDUAL 0.05): 6.8 products instead of 4.9, no faster.
@@ -28,6 +36,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import resource
 import time
 from collections.abc import Callable
@@ -35,141 +44,138 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.inhibition import AtomBlocks, driving_input, through_atoms, through_gramian
-from dseld_cli.lca.recurrence import Dynamics, respond
-from dseld_cli.lca.working_set import Coded, encode
+from dseld_cli.lca.encoder import Encoder, EncodeResult
+from dseld_cli.lca.inhibition import GramianTiles, driving_input, through_atoms
+from dseld_cli.lca.recurrence import LCAParams, run_lca
 
+Float32 = NDArray[np.float32]
 T = TypeVar("T")
 
-BLOCK = 8192
-GRAMIAN_TILE = 2048
+TILE = 2048
 ATOMS_PER_CLASS = 200
-GRAMIAN_STEPS = 3
+PROBE_STEPS = 2
+SINGLE_IMAGES = 30
 LASSO_ATOMS = 5000
 LASSO_IMAGES = 8
+BFLOAT16 = {"auto": None, "float32": False, "bfloat16": True}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--features-train", type=Path, help="npz with `features` (n, N): the atoms")
-    parser.add_argument("--features-test", type=Path, help="npz with `features` (n, N): the images")
+    parser.add_argument("--features-train", type=Path, help="npz with `features` (n, N), or npy: the atoms")
+    parser.add_argument("--features-test", type=Path, help="npz with `features` (n, N), or npy: the images")
     parser.add_argument("--mnist", type=Path, help="torchvision root of MNIST")
-    parser.add_argument("--on-disk", type=Path, help="folder for a synthetic dictionary too large for memory")
+    parser.add_argument("--gramian", type=Path, help="folder to write the Gramian to, and to look it up in (5 GB)")
+    parser.add_argument("--screening", choices=list(BFLOAT16), default="auto")
     parser.add_argument("--atoms", type=int, default=50_000)
     parser.add_argument("--features", type=int, default=1280, help="of synthetic atoms")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--direct-images", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=1000)
     parser.add_argument("--lambda", dest="lambda_", type=float, default=2.0)
     parser.add_argument("--tau", type=float, default=100.0)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    dynamics = Dynamics(options.lambda_, options.tau, options.steps)
-    result = on_disk(options, dynamics) if options.on_disk else in_memory(options, dynamics)
+    result = measured(options)
     show(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def in_memory(options: argparse.Namespace, dynamics: Dynamics) -> dict[str, Any]:
+def measured(options: argparse.Namespace) -> dict[str, Any]:
     images, atoms = problem(options)
-    blocks = blocks_of(atoms)
-    n_atoms, n_features = atoms.shape
-    encode(images[:4], blocks, n_atoms, dynamics)  # compile
+    params = LCAParams(options.lambda_, options.tau, options.steps)
+    gramian = mapped(options.gramian, atoms) if options.gramian else None
+    bfloat16 = BFLOAT16[options.screening]
+
+    def encoder(n: int) -> Encoder:
+        return Encoder(atoms, params, gramian=gramian, images=n, bfloat16=bfloat16)
+
+    encoder(1000).encode(images[:100])  # compile
     few = images[: options.direct_images]
-    halves = few.chunk(2)
-    seconds, codes = zip(*(timed(lambda h=h: direct(h, blocks, n_atoms, dynamics)) for h in halves[:1]), strict=True)
-    ours, coded = timed(lambda: encode_in_batches(images, blocks, n_atoms, dynamics, options.batch))
-    more = [timed(lambda h=h: direct(h, blocks, n_atoms, dynamics)) for h in halves[1:]]
-    direct_cost = (sum(seconds) + sum(t for t, _ in more)) / len(few)
-    reference = SparseCodes.concatenate([*codes, *(code for _, code in more)])
+    library = "torch" if probe("torch", few, atoms, params) < probe("numpy", few, atoms, params) else "numpy"
+    half = len(few) // 2
+    before, first = timed(lambda: direct(library, few[:half], atoms, params))
+    ours, result = timed(lambda: encoder(len(images)).encode(images))
+    after, second = timed(lambda: direct(library, few[half:], atoms, params))
+    single = one_by_one(Encoder(atoms, params, bfloat16=False), images)
     costs = {
-        "working set": ours / len(images),
-        "direct, through the atoms": direct_cost,
-        f"direct, through the Gramian (tiles from memory, {GRAMIAN_STEPS} steps extrapolated)": gramian_cost(
-            few, atoms, dynamics
-        ),
-        f"lasso_cd, converged, {min(LASSO_ATOMS, n_atoms)} atoms only": lasso_cost(few, atoms, dynamics),
+        "encoder": ours / len(images),
+        f"direct, in {library}": (before + after) / len(few),
+        f"lasso_cd, converged, {min(LASSO_ATOMS, len(atoms))} atoms only": lasso_cost(few, atoms, params),
     }
-    return summary(costs, coded, n_atoms, n_features) | agreement(reference, coded[0].codes, len(few))
+    reference = SparseCodes.concatenate([first, second])
+    facts = {"processor": processor(), "screening": options.screening, "gramian": bool(gramian)}
+    return facts | summary(costs, result, atoms) | single | agreement(reference, result.codes, len(few))
 
 
-def on_disk(options: argparse.Namespace, dynamics: Dynamics) -> dict[str, Any]:
-    path = options.on_disk / f"atoms-{options.atoms}-{options.features}.f32"
-    images = write_synthetic(path, options.atoms, options.features, options.images)
-    blocks = blocks_of_file(path, options.atoms, options.features)
-    small = min(50_000, options.atoms)
-    encode(images[:4], blocks_of_file(path, small, options.features), small, dynamics)  # compile
-    before, _ = timed(lambda: encode(images, blocks_of_file(path, small, options.features), small, dynamics))
-    ours, coded = timed(lambda: encode_in_batches(images, blocks, options.atoms, dynamics, options.batch))
-    costs = {f"working set, first {small} atoms": before / len(images), "working set": ours / len(images)}
-    return summary(costs, coded, options.atoms, options.features)
+def one_by_one(encoder: Encoder, images: Float32) -> dict[str, float]:
+    """Milliseconds of single images over atoms in memory, first without and then with the copy of half the size."""
+    atoms = encoder.atoms.resident
+    assert atoms is not None
+    taken = [timed(lambda i=i: encoder.encode(images[i : i + 1]))[0] for i in range(64 + SINGLE_IMAGES)]
+    reading = [timed(lambda: atoms.sum(dtype=np.float32))[0] for _ in range(5)]
+    return {
+        "one_image_ms_float32": 1e3 * float(np.median(taken[3:60])),
+        "one_image_ms_half_size_copy": 1e3 * float(np.median(taken[66:])),
+        "one_read_of_the_atoms_ms": 1e3 * min(reading),
+    }
 
 
-def problem(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
+def mapped(folder: Path, atoms: Float32) -> GramianTiles:
+    """Tiles of the Gramian, written as files once, and mapped into memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cuts = [slice(i, min(i + TILE, len(atoms))) for i in range(0, len(atoms), TILE)]
+    tiles = []
+    for i, rows in enumerate(cuts):
+        for j, columns in enumerate(cuts[: i + 1]):
+            file, shape = folder / f"{i}_{j}", (rows.stop - rows.start, columns.stop - columns.start)
+            if not file.exists():
+                (atoms[rows] @ atoms[columns].T).tofile(file)
+            tiles.append((rows, columns, np.asarray(np.memmap(file, np.float32, "r", shape=shape))))
+    return lambda: tiles
+
+
+def problem(options: argparse.Namespace) -> tuple[Float32, Float32]:
     """Images (n, N) and unit-norm atoms (M, N)."""
     if options.mnist:
         from torchvision.datasets import MNIST
 
-        train, test = (MNIST(options.mnist, train=train).data.reshape(-1, 784).float() / 255 for train in (True, False))
-    elif options.features_train:
         train, test = (
-            torch.from_numpy(np.load(path)["features"]) for path in (options.features_train, options.features_test)
+            MNIST(options.mnist, train=train).data.reshape(-1, 784).float().numpy() / 255 for train in (True, False)
         )
+    elif options.features_train:
+        train, test = (load(path) for path in (options.features_train, options.features_test))
     else:
-        classes = classes_of(options.atoms)
+        classes = max(10, options.atoms // ATOMS_PER_CLASS)
         train = synthetic(options.atoms, options.features, classes, 2)
         test = 20 * synthetic(options.images, options.features, classes, 1)
-    return test[: options.images].contiguous(), torch.nn.functional.normalize(train[: options.atoms], dim=1)
+    return np.ascontiguousarray(test[: options.images]), unit(train[: options.atoms])
 
 
-def synthetic(n: int, n_features: int, n_classes: int, seed: int) -> Tensor:
+def load(path: Path) -> Float32:
+    found = np.load(path)
+    return found if isinstance(found, np.ndarray) else found["features"]
+
+
+def unit(rows: Float32) -> Float32:
+    return (rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)).astype(np.float32)
+
+
+def synthetic(n: int, n_features: int, n_classes: int, seed: int) -> Float32:
     """Draw unit vectors (n, N) around the centres of classes, positive and correlated as pooled CNN features are.
 
     Many alike would fire together and make the recurrence unstable: take a class for every ATOMS_PER_CLASS atoms.
     """
-    centres = torch.randn((n_classes + 1, n_features), generator=torch.Generator().manual_seed(0))
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(n_classes, (n,), generator=generator)
-    rows = torch.randn((n, n_features), generator=generator).add_(centres[labels]).add_(centres[-1], alpha=0.5)
-    return torch.nn.functional.normalize(rows.relu_(), dim=1)
-
-
-def write_synthetic(path: Path, n_atoms: int, n_features: int, n_images: int) -> Tensor:
-    """Write the dictionary, unless it is there, and return images of the same classes."""
-    if not path.exists() or path.stat().st_size != 4 * n_atoms * n_features:
-        with path.open("wb") as file:
-            for start in range(0, n_atoms, BLOCK):
-                block = synthetic(min(BLOCK, n_atoms - start), n_features, classes_of(n_atoms), start + 2)
-                block.numpy().tofile(file)
-    return 20 * synthetic(n_images, n_features, classes_of(n_atoms), 1)
-
-
-def classes_of(n_atoms: int) -> int:
-    return max(10, n_atoms // ATOMS_PER_CLASS)
-
-
-def blocks_of(atoms: Tensor) -> AtomBlocks:
-    return lambda: ((slice(i, i + len(block)), block) for i, block in zip(
-        range(0, len(atoms), BLOCK), atoms.split(BLOCK), strict=True))  # fmt: skip
-
-
-def blocks_of_file(path: Path, n_atoms: int, n_features: int) -> AtomBlocks:
-    def blocks():
-        with path.open("rb") as file:
-            for start in range(0, n_atoms, BLOCK):
-                count = min(BLOCK, n_atoms - start)
-                block = np.fromfile(file, np.float32, count * n_features).reshape(count, n_features)
-                yield slice(start, start + count), torch.from_numpy(block)
-
-    return blocks
+    centres = np.random.default_rng(0).standard_normal((n_classes + 1, n_features), np.float32)
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, n_features), np.float32) + centres[rng.integers(n_classes, size=n)]
+    return unit(np.maximum(rows + 0.5 * centres[-1], 0))
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
@@ -178,87 +184,83 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - start, result
 
 
-def direct(images: Tensor, blocks: AtomBlocks, n_atoms: int, dynamics: Dynamics) -> SparseCodes:
-    """Code images as one would in torch: two float32 products a step, in one batch."""
-    b = driving_input(images, blocks, n_atoms)
-    return SparseCodes.from_response(respond(b, through_atoms(blocks, images.shape[1]), dynamics))
+def direct(library: str, images: Float32, atoms: Float32, params: LCAParams) -> SparseCodes:
+    """Code images as one would: two float32 products per step, in one batch."""
+    s, phi = images, atoms
+    if library == "torch":
+        import torch
+
+        s, phi = torch.from_numpy(images), torch.from_numpy(atoms)
+
+    def blocks():
+        return [(slice(0, len(atoms)), phi)]
+
+    b = driving_input(s, blocks, len(atoms))
+    return SparseCodes.from_response(run_lca(b, through_atoms(blocks, atoms.shape[1]), params))
 
 
-def encode_in_batches(images: Tensor, blocks: AtomBlocks, n_atoms: int, dynamics: Dynamics, batch: int) -> list[Coded]:
-    return [encode(part, blocks, n_atoms, dynamics) for part in images.split(batch)]
+def probe(library: str, images: Float32, atoms: Float32, params: LCAParams) -> float:
+    """Seconds of a few steps."""
+    short = LCAParams(params.lambda_, params.tau, PROBE_STEPS)
+    return min(timed(lambda: direct(library, images, atoms, short))[0] for _ in range(2))
 
 
-def gramian_cost(images: Tensor, atoms: Tensor, dynamics: Dynamics) -> float:
-    """Seconds an image, from a few steps. One true tile stands for all: a lower bound, as nothing is read from disk."""
-    tile = atoms[:GRAMIAN_TILE] @ atoms[:GRAMIAN_TILE].T
-    cuts = [slice(i, min(i + GRAMIAN_TILE, len(atoms))) for i in range(0, len(atoms), GRAMIAN_TILE)]
-
-    def tiles():
-        for i, rows in enumerate(cuts):
-            for columns in cuts[: i + 1]:
-                yield rows, columns, tile[: rows.stop - rows.start, : columns.stop - columns.start]
-
-    few = Dynamics(dynamics.lambda_, dynamics.tau, GRAMIAN_STEPS)
-    b = images @ atoms.T
-    seconds, _ = timed(lambda: respond(b, through_gramian(tiles), few))
-    return seconds / GRAMIAN_STEPS * dynamics.steps / len(images)
-
-
-def lasso_cost(images: Tensor, atoms: Tensor, dynamics: Dynamics) -> float:
-    """Seconds an image of scikit-learn's coordinate descent: another problem (converged), and fewer atoms."""
+def lasso_cost(images: Float32, atoms: Float32, params: LCAParams) -> float:
+    """Seconds per image of scikit-learn's coordinate descent: another problem (converged), and fewer atoms."""
     from sklearn.decomposition import sparse_encode
 
-    dictionary, some = atoms[:LASSO_ATOMS].numpy(), images[:LASSO_IMAGES].numpy()
+    dictionary, some = atoms[:LASSO_ATOMS], images[:LASSO_IMAGES]
     gram = dictionary @ dictionary.T
     seconds, _ = timed(
-        lambda: sparse_encode(some, dictionary, gram=gram, algorithm="lasso_cd", alpha=dynamics.lambda_, max_iter=1000)
+        lambda: sparse_encode(some, dictionary, gram=gram, algorithm="lasso_cd", alpha=params.lambda_, max_iter=1000)
     )
     return seconds / len(some)
 
 
-def summary(costs: dict[str, float], coded: list[Coded], n_atoms: int, n_features: int) -> dict[str, Any]:
-    reports = [part.report for part in coded]
-    phases = {name: sum(r.seconds.get(name, 0.0) for r in reports) for r in reports for name in r.seconds}
-    products = np.concatenate([r.products for r in reports])
+def processor() -> str:
+    """Name the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def summary(costs: dict[str, float], result: EncodeResult, atoms: Float32) -> dict[str, Any]:
+    report, total = result.report, sum(result.report.seconds.values())
     return {
-        "atoms": n_atoms,
-        "features": n_features,
-        "images": len(products),
+        "atoms": len(atoms),
+        "features": atoms.shape[1],
+        "images": len(result.codes),
         "seconds_per_image": costs,
-        "times_faster": {name: cost / costs["working set"] for name, cost in costs.items()},
-        "passes_per_image": float(products.mean()),
-        "most_passes": float(products.max()),
-        "proved": float(np.concatenate([r.proved for r in reports]).mean()),
-        "unstable": float(np.concatenate([r.unstable for r in reports]).mean()),
-        "working_set": float(np.concatenate([r.working_set for r in reports]).mean()),
-        "phases": {name: seconds / sum(phases.values()) for name, seconds in phases.items()},
+        "times_faster": {name: cost / costs["encoder"] for name, cost in costs.items()},
+        "passes_per_image": float(report.products.mean()),
+        "most_passes": float(report.products.max()),
+        "proved": float(report.proved.mean()),
+        "unstable": float(report.unstable.mean()),
+        "working_set": float(report.working_set.mean()),
+        "phases": {name: seconds / total for name, seconds in report.seconds.items()},
         "peak_rss_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
 
 
 def agreement(reference: SparseCodes, codes: SparseCodes, n: int) -> dict[str, Any]:
     """Compare the codes of the first n images."""
-    largest, support = 0.0, 0
-    for i in range(n):
-        true, ours = (
-            dict(zip(c.indices[row].tolist(), c.values[row].tolist(), strict=True))
-            for c in (reference, codes)
-            for row in [slice(c.indptr[i], c.indptr[i + 1])]
-        )
-        largest = max([largest, *(abs(true.get(m, 0) - ours.get(m, 0)) for m in true | ours)])
-        support += true.keys() != ours.keys()
-    return {"compared": n, "largest_difference": largest, "images_with_other_support": support}
+    m = 1 + int(max(reference.indices.max(initial=0), codes.indices.max(initial=0)))
+    true, ours = reference.to_scipy(m), codes[:n].to_scipy(m)
+    other = [not np.array_equal(true[[i]].indices, ours[[i]].indices) for i in range(n)]
+    return {"compared": n, "largest_difference": float(abs(true - ours).max()), "images_with_other_support": sum(other)}
 
 
 def show(result: dict[str, Any]) -> None:
-    table = Table("what", "ms an image", "times the working set")
+    table = Table("what", "ms per image", "times the encoder")
     for name, cost in result["seconds_per_image"].items():
         table.add_row(name, f"{1e3 * cost:.2f}", f"{result['times_faster'][name]:.1f}")
     for name, share in result["phases"].items():
         table.add_row(f"  share of {name}", "", f"{share:.1%}")
     for name, value in result.items():
         if not isinstance(value, dict):
-            table.add_row(name, "", f"{value:.4g}")
+            table.add_row(name, "", value if isinstance(value, str) else f"{value:.4g}")
     Console().print(table)
 
 

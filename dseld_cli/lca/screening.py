@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Certificates
 from dseld_cli.lca.products import FEW, InFloat32, InIntegers, Products
 from dseld_cli.runtime.engine import on_all_cores, shares
+
+if TYPE_CHECKING:
+    from dseld_cli.lca.on_torch import InBfloat16
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
@@ -35,8 +39,8 @@ SKETCHED = 4
 REFERENCES = 3
 """Products with all atoms that an image takes, about."""
 
-BFLOAT16_WORTHWHILE = 2 * 10**11
-"""Multiplications to come from which on torch, which takes seconds to load, is loaded for bfloat16."""
+BFLOAT16_WORTHWHILE = 10**12
+"""Multiplications to come from which on torch, which takes seconds to load, is loaded to see how fast bfloat16 is."""
 
 
 @dataclass
@@ -115,7 +119,8 @@ class Screen:
         self.sketch: Sketch | None = None
         self.in_float32 = InFloat32(atoms)
         self.in_integers: InIntegers | None = None
-        self.on_torch: Products | None = None
+        self.on_torch: InBfloat16 | None = None
+        self.faster: bool | None = None  # whether bfloat16 is, on this processor
 
     def prepare(self, batch: int) -> Products:
         """Make what pays for so many images more, and choose the type of their products."""
@@ -135,9 +140,11 @@ class Screen:
         if self.device != "cpu" or 4 * batch <= FEW or self.bfloat16 is not None:
             return self.device != "cpu" or bool(4 * batch > FEW and self.bfloat16)
         work = REFERENCES * max(self.seen, self.expected) * self.atoms.shape[0] * self.atoms.shape[1]
-        return self.on_torch is not None or (work > BFLOAT16_WORTHWHILE and multiplies_bfloat16())
+        if self.faster is None and work > BFLOAT16_WORTHWHILE:
+            self.faster = multiplies_bfloat16() and self._in_bfloat16().is_faster()
+        return bool(self.faster)
 
-    def _in_bfloat16(self) -> Products:
+    def _in_bfloat16(self) -> InBfloat16:
         if self.on_torch is None:
             from dseld_cli.lca.on_torch import InBfloat16
 

@@ -26,6 +26,10 @@ ALIGNED = 16
 last bit, on where in the working set its atoms stand: the linear algebra then has no edges to treat in another way."""
 
 
+TOGETHER = 4
+"""Images whose matrices are looked up at a time: they stay in the processor's cache, while tiles come and go."""
+
+
 @dataclass
 class WorkingSet:
     """Atoms W (w,) in the order in which they joined; driving input b, and G, of the first of them, (v,) and (v, v)."""
@@ -75,28 +79,29 @@ def aligned(rows: Float32, places: Int64) -> Float32:
 
 
 def from_store(working_sets: Sequence[WorkingSet], gramian: GramianTiles) -> None:
-    """Complete G[W, W] of many images by looking it up, tile by tile of the stored Gramian."""
+    """Complete G[W, W] of many images by looking it up, tile by tile of the stored Gramian, a few images at a time."""
     waiting = [ws for ws in working_sets if len(ws.gram) < len(ws)]
-    if not waiting:
-        return
-    sizes = np.array([len(ws) for ws in waiting])
-    known = np.array([len(ws.gram) for ws in waiting])
+    tiles = list(gramian()) if waiting else []
+    groups = [waiting[start : start + TOGETHER] for start in range(0, len(waiting), TOGETHER)]
+    on_all_cores(lambda group: _look_up_all(group, tiles), groups)
+
+
+def _look_up_all(working_sets: Sequence[WorkingSet], tiles: Sequence[tuple[slice, slice, NDArray[Any]]]) -> None:
+    sizes = np.array([len(ws) for ws in working_sets])
+    known = np.array([len(ws.gram) for ws in working_sets])
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes**2)])
     entries = np.empty(starts[-1], np.float32)
-    for ws, start, w, v in zip(waiting, starts, sizes, known, strict=False):
+    for ws, start, w, v in zip(working_sets, starts, sizes, known, strict=False):
         gram = entries[start : start + w * w].reshape(w, w)
         gram[:v, :v] = ws.gram
         ws.gram = gram
-    order = [np.argsort(ws.atoms) for ws in waiting]
+    order = [np.argsort(ws.atoms) for ws in working_sets]
     positions = np.concatenate(order)
-    atoms = np.concatenate([ws.atoms[o] for ws, o in zip(waiting, order, strict=True)])
+    atoms = np.concatenate([ws.atoms[o] for ws, o in zip(working_sets, order, strict=True)])
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-
-    def copy(tile: tuple[slice, slice, NDArray[Any]]) -> None:
-        rows, columns, content = tile
+    for rows, columns, tile in tiles:
+        content = tile.astype(np.float32, copy=False)
         look_up(content, rows.start, columns.start, indptr, atoms, positions, known, starts, entries)
-
-    on_all_cores(copy, gramian())
 
 
 @compiled
