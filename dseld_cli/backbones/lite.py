@@ -44,5 +44,16 @@ def network(name: str, settings: Settings) -> Network:
     fill(classifier, settings.weights, name, packaged, "")
     sha256 = digest(classifier)
     classifier._fc = nn.Identity()
+    _spare_copies(classifier)
     crop, cropped = centred(size, size, InterpolationMode.BICUBIC)
     return Network(name, classifier, sha256, crop, cropped, size, (127 / 255,) * 3, (128 / 255,) * 3)
+
+
+def _spare_copies(classifier: nn.Module) -> None:
+    """Let layers pad as they convolve, where all sides are padded alike, and activate in place: the same bits."""
+    for layer in classifier.modules():
+        padding = getattr(getattr(layer, "static_padding", None), "padding", None)
+        if isinstance(layer, nn.Conv2d) and padding and len(set(padding)) == 1:
+            layer.padding, layer.static_padding = (padding[0], padding[0]), nn.Identity()
+        elif isinstance(layer, nn.ReLU6):
+            layer.inplace = True

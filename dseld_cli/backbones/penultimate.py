@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from dseld_cli.backbones.allocator import keep_freed_memory
 from dseld_cli.backbones.base import Backbone, Settings
 from dseld_cli.backbones.weights import one_line
 from dseld_cli.errors import UserError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RANDOM_SEED = 0
+AT_ONCE = 4
+"""Images per pass on a processor: what a layer puts out stays in its cache, and in the heap (see allocator)."""
+LONGEST = 16
+"""Times that an image may be longer than wide before its ends are cut off."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,16 @@ class Prepare:
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """Crop it."""
-        return np.asarray(self.crop(image.convert("RGB")))
+        return np.asarray(self.crop(_without_ends(image).convert("RGB")))
+
+
+def _without_ends(image: Image.Image) -> Image.Image:
+    """Cut the ends off a picture far longer than wide: only its middle is seen, but all of it would be scaled."""
+    most = LONGEST * min(image.size)
+    if max(image.size) <= most:
+        return image
+    left, top = (max(0, (side - most) // 2) for side in image.size)
+    return image.crop((left, top, min(left + most, image.width), min(top + most, image.height)))
 
 
 def _identity(network: Network, settings: Settings) -> dict[str, str]:
@@ -91,17 +105,38 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 def _forward(network: Network, settings: Settings) -> Callable[[Sequence[NDArray[Any]]], NDArray[np.float32]]:
     device, dtype = settings.device, PRECISIONS[settings.precision]
-    module = network.module.to(device, dtype).to(memory_format=torch.channels_last)
+    module = _one_way(network.module).to(device, dtype).to(memory_format=torch.channels_last)
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (network.mean, network.std))
+    if device == "cpu":
+        keep_freed_memory()
 
     @torch.inference_mode()
-    def features(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    def passed(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         pixels = torch.from_numpy(np.stack(batch)).to(device)  # (B, 3, S, S) uint8
         found = module(scaled(pixels, mean, std).to(dtype, memory_format=torch.channels_last)).flatten(1)
         array: NDArray[np.float32] = found.float().cpu().numpy()
         return array
 
+    def features(batch: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        if device != "cpu":
+            return passed(batch)
+        parts = [list(batch[i : i + AT_ONCE]) for i in range(0, len(batch), AT_ONCE)]
+        return np.concatenate([passed(part * 2)[:1] if len(part) == 1 else passed(part) for part in parts])
+
     return features
+
+
+def _one_way(module: nn.Module) -> nn.Module:
+    """Let 1 x 1 convolutions on a processor be computed in one way, whatever the batch and the number of threads.
+
+    Below 16 images and with one thread, torch computes them otherwise than above, unless they are dilated, which for a
+    single point means nothing. So features of an image are the same bits in any batch of 2 and more; `features` sees to
+    it that there is none of 1.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
+            layer.dilation = (2, 2)
+    return module
 
 
 def scaled(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:

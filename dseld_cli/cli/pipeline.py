@@ -80,7 +80,8 @@ def extract(
     if output and not split:
         raise UserError("--output takes one split: add --split train or --split test")
     if from_npz or from_npy:
-        return _bring(from_npz, from_npy, split, extractor, output and expanded(output))
+        memory = given.load().run.memory
+        return _bring(from_npz, from_npy, split, extractor, output and expanded(output), memory)
     params = given.load()
     if split and given.settings["extract.seed"] is not None and "val" in params.extract.splits:
         raise UserError("--seed with one split: train and val are drawn together; set extract.seed in params.yaml")
@@ -95,13 +96,18 @@ def _bring(
     split: str | None,
     extractor: str | None,
     output: Path | None,
+    memory: int,
 ) -> None:
     if not split:
         raise UserError("--from-npz and --from-npy take in one split: add --split train, val or test")
     from dseld_cli.images import external_features as given
     from dseld_cli.stages import extract as stage
 
-    found = given.from_npy(*map(expanded, from_npy)) if from_npy else given.from_npz(expanded(from_npz or Path()))
+    if from_npy:
+        features, labels = map(expanded, from_npy)
+        found = given.from_npy(features, labels, memory)
+    else:
+        found = given.from_npz(expanded(from_npz or Path()), memory)
     stage.bring(found, split, extractor, output)
 
 

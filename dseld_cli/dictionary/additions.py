@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dseld_cli import store
 from dseld_cli.backbones.base import restored
-from dseld_cli.backbones.extraction import Work, extract
+from dseld_cli.backbones.extraction import Work, extract, require_whole
 from dseld_cli.images.contents import digest
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
@@ -81,6 +81,8 @@ class Sources:
     def _extract(self, name: str, found: Images, path: Path, contents: str) -> None:
         facts = {"dataset": name, "split": "train", "limit_per_class": "all", "seed": 0, "val_share": 0}
         work = Work(self.device, self.how.batch_size, self.how.workers, self.how.broken == "skip")
+        if not work.skip:
+            require_whole([found], work.memory)
         extractor = restored(self.extractor, self.how.weights, self.device)
         extract(found, extractor, path, {**facts, "contents_sha256": contents}, work).report()
 

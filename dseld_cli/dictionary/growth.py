@@ -93,9 +93,9 @@ def _write(
     base = wanted.segments[0].origin
     m, n_features = len(wanted.layout.images), base.shape("atoms")[1]
     specs = {
-        "atoms": store.Spec.rows("float32", m, n_features),
-        "labels": store.Spec.rows("int64", m),
-        "source": store.Spec.rows("str", m),
+        "atoms": store.Spec.rows("float32", m, n_features, grows=True),
+        "labels": store.Spec.rows("int64", m, grows=True),
+        "source": store.Spec.rows("str", m, grows=True),
     }
     taken = {name: [key for array, key in kept if array == name] for name in ARRAYS}
     parts = list(enumerate(store.blocks(m)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +46,12 @@ def digest(images: Images, memory: Path) -> str:
 
 
 def _seen(file: Path, known: Known) -> tuple[Stamp, str]:
-    found = file.stat()
+    try:
+        found = file.stat()
+    except OSError as error:  # a link that leads nowhere
+        return [0, 0, 0, 0], f"no file: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        return [0, 0, 0, 0], "no regular file"
     stamp = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
     before = known.get(str(file))
     if before and list(before[0]) == stamp:

@@ -130,19 +130,22 @@ def looks_whole(path: Path, most_pixels: int = MOST_PIXELS) -> None:
         UserError: as `open_image` does.
 
     """
+    if not _seems_whole(path, most_pixels):
+        open_image(path, most_pixels)  # has the last word
+
+
+def _seems_whole(path: Path, most_pixels: int) -> bool:
+    """Whether a file can be told to be whole: by the checksums of all chunks of a PNG, or the end of a JPEG."""
     try:
         _require_regular(path)
         with Image.open(path, formats=_formats()) as image:
             _require_few(image, most_pixels)
-            kind = image.format
-            if kind == "PNG" and not image.mode.startswith(("I", "F")):
-                image.verify()  # the checksums of all its chunks
-                return
-        if kind in ("JPEG", "MPO") and _ends(path):
-            return
-    except Exception as error:  # as above
-        raise _unreadable(path, error) from None
-    open_image(path, most_pixels)
+            if image.format == "PNG" and not image.mode.startswith(("I", "F")):
+                image.verify()
+                return True
+            return image.format in ("JPEG", "MPO") and _ends(path)
+    except Exception:  # Pillow's plugins raise whatever their parsers do
+        return False
 
 
 def to_8_bit(image: Image.Image, kind: str | None = None, bits: int = 16) -> Image.Image:

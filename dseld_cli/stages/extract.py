@@ -9,12 +9,12 @@ import numpy as np
 
 from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, backbone
-from dseld_cli.backbones.extraction import Work, extract, finite
+from dseld_cli.backbones.extraction import Work, extract, require_whole, sensible
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import classes_of
 from dseld_cli.errors import UserError
 from dseld_cli.images.external_features import Given
-from dseld_cli.images.image import printable
+from dseld_cli.images.image import Images, printable
 from dseld_cli.images.splits import drawn, images_of
 from dseld_cli.runtime.console import say, table, track, warn
 from dseld_cli.store import project as paths
@@ -34,13 +34,21 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     )
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
-    work = Work(params.run.device, settings.batch_size, settings.workers, settings.broken == "skip")
-    for name in [split] if split else settings.splits:
-        also = [found for addition in params.additions for found in classes_of(addition)] if name == "test" else []
-        images = images_of(params.data.dataset, Path(params.data.root), name, settings, also)
+    skip, memory = settings.broken == "skip", params.run.memory
+    work = Work(params.run.device, settings.batch_size, settings.workers, skip, memory)
+    found = {name: _images(params, name) for name in ([split] if split else settings.splits)}
+    if not skip:
+        require_whole(found.values(), memory)
+    for name, images in found.items():
         facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
         left = " (val's left out)" if name == "train" and "val" in settings.splits else ""
         extract(images, extractor, output or paths.features(name), facts, work).report(left)
+
+
+def _images(params: Params, split: str) -> Images:
+    """Images of a split; of test, of classes too that only additions have."""
+    also = [name for addition in params.additions for name in classes_of(addition)] if split == "test" else []
+    return images_of(params.data.dataset, Path(params.data.root), split, params.extract, also)
 
 
 def bring(given: Given, split: str, extractor: str | None, output: Path | None = None) -> None:
@@ -65,10 +73,11 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
 def _bring(given: Given, info: store.FeaturesInfo, path: Path) -> None:
     shape = given.features.shape
     with store.Draft(path, info, {"features": store.Spec.rows("float32", *shape)}) as draft:
-        parts = list(enumerate(store.blocks(shape[0])))
-        for i, part in track(parts, len(parts), "taking in features"):
-            block = np.asarray(given.features[part], np.float32)
-            draft.write("features", (i, 0), finite(block, list(range(part.start, part.stop)), given.source))
+        parts = list(store.blocks(shape[0], draft.specs["features"].chunks[0]))
+        for i, part in track(list(enumerate(parts)), len(parts), "taking in features"):
+            with np.errstate(over="ignore"):  # what becomes infinite is refused
+                block = np.asarray(given.features[part], np.float32)
+            draft.write("features", (i, 0), sensible(block, range(part.start, part.stop), given.source))
         draft.put("labels", given.labels)
         draft.put("source", np.array([printable(name) for name in given.source], dtype=np.dtypes.StringDType()))
         draft.commit()

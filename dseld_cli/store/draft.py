@@ -13,7 +13,7 @@ import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, Self, TextIO, TypeVar
@@ -323,7 +323,7 @@ class Rows:
         if len(self._waiting):
             self._write(self._waiting)
         spec = self._draft.specs[self._name]
-        self._draft.specs[self._name] = Spec.rows(spec.dtype, self.came, *spec.shape[1:])
+        self._draft.specs[self._name] = replace(spec, shape=(self.came, *spec.shape[1:]))
 
 
 def _line(entry: list[Any]) -> str:

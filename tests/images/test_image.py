@@ -1,5 +1,6 @@
 """Image files of every kind, whole and broken."""
 
+import io
 import os
 import socket
 import struct
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from dseld_cli.errors import UserError
@@ -199,6 +202,40 @@ def device(path: Path) -> None:
 def linked_fifo(path: Path) -> None:
     os.mkfifo(path.with_name("pipe"))
     path.symlink_to("pipe")
+
+
+@pytest.mark.parametrize("cut", [12, 20])
+def test_a_png_whose_pixels_are_all_there_is_whole_enough(tmp_path: Path, cut: int) -> None:
+    Image.fromarray(RAMP).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-cut])
+    looks_whole(tmp_path / "cut.png")
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "cut.png")), RAMP)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    kind=st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "PCX", "JPEG2000"]),
+    flips=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8),
+    cut=st.none() | st.integers(0, 10**6),
+)
+def test_any_bytes_are_a_picture_or_one_line(
+    tmp_path: Path, kind: str, flips: list[tuple[int, int]], cut: int | None
+) -> None:
+    content, path = io.BytesIO(), tmp_path / "fuzzed"
+    Image.fromarray(RAMP).convert("RGB").save(content, kind)
+    data = bytearray(content.getvalue())
+    for place, value in flips:
+        data[place % len(data)] = value
+    path.write_bytes(data[: cut % len(data) if cut is not None else None])
+    for read in (lambda: looks_whole(path, 10**6), lambda: open_image(path, 10**6)):
+        try:
+            found = read()
+        except UserError as error:
+            line = str(error).replace(str(path), "fuzzed")
+            assert len(line) <= 500
+            assert line.isprintable()
+        else:
+            assert found is None or found.mode in ("L", "RGB")
 
 
 def zero_bytes(path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from dseld_cli import store
+from dseld_cli.backbones import extraction
+from dseld_cli.backbones.extraction import BLOCK
 from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 
@@ -90,8 +92,11 @@ BROKEN = ["ant/text.jpg", "ant/zero.jpg", "bee/cut.jpg", "bee/huge.png", "cat/lo
 
 def test_a_broken_image_stops_the_run_and_is_named(zoo: Path, run: Run) -> None:
     said = run("extract", ok=False).stderr
-    assert "images/train/ant/text.jpg is not a readable image" in said
+    assert "5 files are not readable images: " in said
+    for name in ("ant/text.jpg", "ant/zero.jpg", "bee/cut.jpg"):
+        assert f"images/train/{name} (" in said
     assert "--broken skip" in said
+    assert len(said) <= 500
     assert not paths.features("train").exists()
 
 
@@ -154,16 +159,85 @@ def test_a_killed_run_goes_on_at_the_last_whole_block_with_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(folders, "open_image", lambda path: opened.append(path) or open_image(path))
         run(run_killed)
-    assert len(opened) == 4500 - store.spec.ROWS + 1, "and the first image, for the number of features"
+    assert 1500 < len(opened) <= 1500 + 2 * BLOCK, "what was done stays, but for the last blocks"
     assert content(Path("data/again.zarr")) == whole
+
+
+def test_a_finished_extraction_is_left_as_it_is(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("extract --split train")
+    before = content(paths.features("train"))
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "_extract", None)
+        said = run("extract --split train").stdout
+    assert "train.zarr: 60 images of 3 classes, 108 features each, up to date" in said
+    (folder / "images/train/ant/0.png").touch()
+    assert "up to date" in run("extract --split train").stdout, "content decides, not the time"
+    chunk = paths.features("train") / "features/c/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:-9] + b"x" * 9)
+    assert "images/s" in run("extract --split train").stdout
+    assert content(paths.features("train")) == before
+
+
+def test_photographs_as_pixels_take_no_more_disk_than_they_have_pixels(project: Path, run: Run) -> None:
+    image_folder(project / "images", {"ant": 2}, size=224)
+    run("extract --dataset folder:images --split train")
+    taken = sum(file.stat().st_size for file in paths.features("train").rglob("*") if file.is_file())
+    assert taken < 1.1 * 2 * 4 * 224 * 224 * 3
+
+
+def test_what_is_no_image_or_seen_on_white_is_said(folder: Path, run: Run) -> None:
+    for name in ("Thumbs.db", "ant/Thumbs.db", "ant/notes.txt", "bee/desktop.ini"):
+        (folder / "images/train" / name).write_text("no image")
+    Image.new("RGBA", (6, 6)).save(folder / "images/train/ant/0.png")
+    said = run("extract").stderr
+    assert "4 files are no images, and left out: Thumbs.db, train/ant/Thumbs.db, train/ant/notes.txt, ..." in said
+    assert "1 images have transparent pixels, which were put on white" in said
+    assert features("train").shape("features") == (60, 108)
+
+
+def test_class_folders_alone_are_enough(project: Path, run: Run) -> None:
+    image_folder(project, {"ant": 10, "bee": 10}, "photos")
+    run("extract --dataset folder:photos")
+    assert (features("train").shape("features")[0], features("test").shape("features")[0]) == (16, 4)
+    assert not sources("train") & sources("test")
+
+
+def test_all_broken_files_of_all_splits_are_counted_before_any_work(folder: Path, run: Run) -> None:
+    for name in ("train/ant/1.png", "test/bee/0.png"):
+        path = folder / "images" / name
+        path.write_bytes(path.read_bytes()[:-60])
+    os.mkfifo(folder / "images/test/cat/pipe.jpg")
+    said = run("extract", ok=False).stderr
+    assert "3 files are not readable images: images/train/ant/1.png (" in said
+    assert "images/test/cat/pipe.jpg (it is no regular file" in said
+    assert not list(Path("data/features").glob("*.zarr*"))
+    run("extract --broken skip")
+    assert features("test").info.skipped == ("test/bee/0.png", "test/cat/pipe.jpg")
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [(1e20, "features of length"), (1e-30, "scale those of all images alike"), (1e300, "not finite")],
+)
+def test_features_of_no_sensible_size_are_refused_at_intake(project: Path, run: Run, factor: float, said: str) -> None:
+    np.savez("x.npz", features=np.eye(3, 4) * factor, labels=[0, 1, 1])
+    assert said in run("extract --from-npz x.npz --split train --extractor x", ok=False).stderr
+    assert not paths.features("train").exists()
+
+
+def test_features_brought_along_keep_the_memory_budget(project: Path, run: Run) -> None:
+    set_params(run__memory="1.5GiB")
+    np.savez_compressed("x.npz", features=np.zeros((2, 2**26)), labels=[0, 1])
+    said = run("extract --from-npz x.npz --split train --extractor x", ok=False).stderr
+    assert "array features takes 1.00 GiB, and run.memory leaves 0.50" in said
 
 
 def test_other_images_start_afresh(folder: Path, run: Run) -> None:
     run("extract")
-    before = features("train").info.images_sha256
+    before = features("train").info.contents_sha256
     (folder / "images/train/ant/0.png").rename(folder / "images/train/ant/zero.png")
     run("extract")
-    assert features("train").info.images_sha256 != before
+    assert features("train").info.contents_sha256 != before
 
 
 def test_the_extractor_says_how_features_were_made(folder: Path, run: Run) -> None:
