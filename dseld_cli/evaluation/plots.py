@@ -91,8 +91,8 @@ def confusion_matrices(
         axes.set(xlabel="predicted", ylabel="true")
         axes.set_xticks(range(len(classes) + 1) if named else [], [*classes, "?"] if named else [], rotation=90)
         axes.set_yticks(range(len(classes)) if named else [], classes if named else [])
-    orientation = "vertical" if abreast > 1 else "horizontal"
-    figure.colorbar(image, ax=list(panels), label="images of the true class (%)", orientation=orientation)
+    side_of_bar = "right" if abreast > 1 else "top"
+    figure.colorbar(image, ax=list(panels), label="images of the true class (%)", location=side_of_bar, aspect=30)
     return figure
 
 
