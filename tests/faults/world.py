@@ -21,8 +21,8 @@ BASE = (
     "extract --split test --limit-per-class 2 --output data/additions/more.zarr",
     "build-dict --size 24",
     "gramian",
-    "encode --lambda 0.5",
-    "encode --split train --lambda 0.5",
+    "encode --lambda 1.5",
+    "encode --split train --lambda 1.5",
     "train-decoder",
     "decode",
     "baselines --baseline nearest-class-mean",
@@ -44,12 +44,12 @@ CASES = {
     "add-exemplars": Case("add-exemplars data/additions/more.zarr"),
     "remove-exemplars": Case("remove-exemplars --index 5"),
     "gramian": Case("gramian", ("build-dict --size 24 --seed 1",)),
-    "encode": Case("encode --lambda 0.4"),
-    "encode-train": Case("encode --split train --lambda 0.4"),
+    "encode": Case("encode --lambda 1.4"),
+    "encode-train": Case("encode --split train --lambda 1.4"),
     "train-decoder": Case("train-decoder --seed 1"),
-    "decode": Case("decode", ("encode --lambda 0.4",)),
+    "decode": Case("decode", ("encode --lambda 1.4",)),
     "baselines": Case("baselines --baseline nearest-class-mean", ("build-dict --size 24 --seed 1",)),
-    "evaluate": Case("evaluate", ("encode --lambda 0.4", "decode")),
+    "evaluate": Case("evaluate", ("encode --lambda 1.4", "decode")),
 }
 
 
