@@ -26,8 +26,9 @@ def verify(
         typer.Option("--repair", help="Put right what needs no recomputing; name what mends the rest.", metavar=""),
     ] = False,
 ) -> None:
-    """Compare every store and draft below data/ with what was committed, to the last byte.
+    """Compare every store and draft of a project with what was committed, to the last byte.
 
+    Looks at all below data/, at additions that params.yaml lists, and at STOREs.
     One line per store; exit code 1 if one is damaged: after `dvc pull`, and
     for cron. With --repair, puts back what a killed run left half-way, and
     writes damaged metadata anew. Damaged chunks are made by the command that
@@ -36,7 +37,8 @@ def verify(
     [dim]Example:[/dim]  dseld verify
     [dim]Example:[/dim]  dseld verify --repair data/additions/june.zarr
     """
+    params = given.load()
     from dseld_cli.stages import verify as stage
 
-    if stage.run(stores or (), repair):
+    if stage.run(params, stores or (), repair):
         raise typer.Exit(DAMAGED)

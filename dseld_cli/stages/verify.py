@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.additions import FOLDER
 from dseld_cli.runtime.console import say, track
 from dseld_cli.store import project as paths
 from dseld_cli.store.check import check, folders
 
 
-def run(more: Sequence[Path] = (), repair: bool = False) -> int:
-    """Look through all stores and drafts below data/, and `more` stores; a line each. How many are damaged.
+def run(params: Params, more: Sequence[Path] = (), repair: bool = False) -> int:
+    """Look through all stores and drafts below data/, additions and `more` stores; a line each. How many are damaged.
 
     Raises:
         OSError: if the disk does not let us know.
 
     """
-    found = [check(path, repair, track) for path in dict.fromkeys([*folders(paths.DATA), *more])]
+    additions = [Path(name) for name in params.additions if not name.startswith(FOLDER)]
+    found = [check(path, repair, track) for path in dict.fromkeys([*folders(paths.DATA), *additions, *more])]
     for one in found:
         say(f"{'DAMAGED' if one.damaged else 'ok':<8}{one.path}: {one.said}")
     damaged = sum(one.damaged for one in found)
