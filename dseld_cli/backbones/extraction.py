@@ -156,6 +156,7 @@ def _kept(path: Path, info: store.FeaturesInfo, images: Images) -> Extracted | N
     if not all(kept.intact(*chunk) for chunk in kept.all_chunks()):
         warn(f"{path} is damaged: all of it is made anew")
         return None
+    store.tidy(path)
     n, n_features = kept.shape("features")
     skipped = [f"{name} is not a readable image:" for name in kept.info.skipped or ()]
     return Extracted(path, n, len(info.classes), n_features, None, skipped, images.ignored)
