@@ -38,8 +38,16 @@ Float32 = NDArray[np.float32]
 Names = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Features:
+class Brief:
+    """Prints as the sizes of what it holds."""
+
+    def __repr__(self) -> str:
+        told = (f"{k} {np.shape(v) or v}" for k, v in vars(self).items() if not isinstance(v, SparseCodes))
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Features(Brief):
     """Features of the n images of a split.
 
     Attributes:
@@ -56,8 +64,8 @@ class Features:
     source: list[str]
 
 
-@dataclass(frozen=True)
-class Dictionary:
+@dataclass(frozen=True, repr=False)
+class Dictionary(Brief):
     """The current dictionary.
 
     Attributes:
@@ -74,8 +82,8 @@ class Dictionary:
     source: list[str]
 
 
-@dataclass(frozen=True)
-class Codes:
+@dataclass(frozen=True, repr=False)
+class Codes(Brief):
     """Codes of n images of a split over M atoms.
 
     Attributes:
@@ -102,8 +110,8 @@ class Codes:
         return self.codes.to_scipy(self.n_atoms)
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(Brief):
     """What a decoder says of the n coded images of a split.
 
     Attributes:
@@ -164,9 +172,6 @@ class Project:
         self.path = Path(path).expanduser()
         if not self.path.is_dir():
             raise DoesNotFit(f"{self.path} is no folder: name the one with params.yaml")
-
-    def __repr__(self) -> str:
-        return f"Project({str(self.path)!r})"
 
     def features(self, split: str = "test") -> Features:
         """Features of a split.

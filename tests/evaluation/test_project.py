@@ -32,6 +32,12 @@ def test_what_is_read_agrees_with_metrics_json(project: Project, quickstart: Pat
     assert len(project.dictionary().atoms) == metrics["exemplars"]
 
 
+def test_what_is_read_prints_as_its_sizes_in_one_line(project: Project) -> None:
+    found = [project.features(), project.dictionary(), project.codes(), project.predictions()]
+    assert all("\n" not in repr(each) and len(repr(each)) < 200 for each in found)
+    assert repr(found[0]).startswith("Features(features (360, 64), labels (360,), classes (10,)")
+
+
 def test_features_atoms_and_codes_belong_together(project: Project) -> None:
     codes, features, dictionary = project.codes(), project.features(), project.dictionary()
     np.testing.assert_array_equal(codes.labels, features.labels[codes.rows])
