@@ -79,7 +79,7 @@ def _version(wanted: bool) -> None:
 def main(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it, exit.", metavar="")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, exit.", metavar="")
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where in the code an error arose (also DSELD_DEBUG=1).", metavar="")
@@ -92,9 +92,9 @@ def main(
     competing neurons (encode), and a decoder reads its class off the code
     (decode).
 
-    Every default is in [bold]params.yaml[/bold], where each key is explained;
-    an option overrides it for one run. Every intermediate is a store below
-    [bold]data/[/bold] that knows what it was made from.
+    Every default is in [bold]params.yaml[/bold], where each key is explained; an option
+    overrides it for one run. Every intermediate is a store below [bold]data/[/bold]
+    that knows what it was made from.
 
     [dim]Example:[/dim]  dseld init digits && cd digits && dvc repro
     [dim]Example:[/dim]  dseld encode --lambda 2 && dseld decode && dseld evaluate

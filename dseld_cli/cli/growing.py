@@ -20,7 +20,8 @@ def add_exemplars(
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="A feature store made by dseld extract --output, or folder:PATH with images in PATH/train/<class>/.",
+            help="A feature store made by dseld extract --output, or folder:PATH with images in PATH/<class>/ or "
+            "PATH/train/<class>/.",
         ),
     ] = None,
     dry_run: Annotated[

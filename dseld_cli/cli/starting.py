@@ -33,7 +33,7 @@ def init(
     cifar100 or imagenet with resnet152, resnet50, efficientnet, densenet121,
     mobilenet, inception, vgg16 or efficientnet_lite0, at the paper's 50,000
     exemplars, lambda 2 and 100 steps. Images of your own: start from digits,
-    and set data.dataset to folder:PATH in params.yaml.
+    then dseld extract --dataset folder:PATH --backbone NAME --save.
 
     [dim]Example:[/dim]  dseld init cifar --preset cifar100-resnet152 --data-root ~/data
     [dim]Example:[/dim]  cd cifar && dvc repro

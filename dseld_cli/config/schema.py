@@ -38,7 +38,8 @@ class Data(Section):
 
     dataset: Name
     """digits | mnist | fashion-mnist | cifar10 | cifar100 | imagenet | tiny-imagenet | folder:PATH
-    (PATH/train/<class>/* and PATH/test/<class>/*, or PATH/val/<class>/* where there is no PATH/test)"""
+    (PATH/train/<class>/* and PATH/test/<class>/*, or PATH/val/<class>/* where there is no PATH/test; or PATH/<class>/*,
+    of which extract.test_share becomes test)"""
     root: Name
     """Where named data sets are kept, and downloaded to when they are missing (torchvision's layout)."""
 
@@ -128,7 +129,7 @@ class Encode(Section):
     images: Count
     """How many images of the split to code: a number, drawn at random | all"""
     seed: Seed
-    """Seeds that draw."""
+    """Seeds the draw of images."""
 
 
 class TrainDecoder(Section):
@@ -139,9 +140,9 @@ class TrainDecoder(Section):
     training images that are not in the dictionary). An image coded with its own atom codes as itself, and teaches
     nothing."""
     images: Count
-    """How many of those images to code: a number, drawn at random | all"""
+    """How many training images to code: a number, drawn at random | all"""
     seed: Seed
-    """Seeds that draw and the training."""
+    """Seeds the draw of those images, and the training."""
 
 
 class Baselines(Section):
@@ -198,8 +199,8 @@ class Params(Section):
     build_dict: BuildDict
     additions: list[Name]
     """What joins the dictionary after the base, in order: a feature store (dseld extract --output), or a folder of
-    images, folder:PATH (PATH/train/<class>/*). `dseld add-exemplars SOURCE` adds to it; taking one off the list removes
-    it again."""
+    images, folder:PATH (PATH/train/<class>/* or PATH/<class>/*). `dseld add-exemplars SOURCE` adds to it; taking one
+    off the list removes it again."""
     removals: list[Name]
     """Images that are not to be used, named as the dictionary's source names them. `dseld remove-exemplars IMAGE` adds
     to it."""

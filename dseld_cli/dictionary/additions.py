@@ -94,7 +94,7 @@ def listed(source: str) -> str:
 
 
 def pictures(name: str) -> Images:
-    """Images of a folder, PATH/train/<class>/*.
+    """Images of a folder, PATH/train/<class>/* or PATH/<class>/*.
 
     Raises:
         UserError: if there is no such folder, or it is not laid out so.

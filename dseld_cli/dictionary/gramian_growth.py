@@ -67,8 +67,8 @@ class GramianGrowth:
         if self.seconds < 0:
             return f"{self.path}: up to date, all {self.tiles} tiles intact"
         return (
-            f"{self.path}: {self.atoms} x {self.atoms} in {self.tiles} tiles on and "
-            f"below the diagonal, {self.written} of them written in {self.seconds:.1f} s, the others as they were"
+            f"{self.path}: {self.atoms} x {self.atoms}; of the tiles on and below the diagonal, "
+            f"{self.written} of {self.tiles} written in {self.seconds:.1f} s"
         )
 
 

@@ -41,7 +41,7 @@ class Growth:
         holds = f"{base} base atoms, {sum(added)} added, {removed} removed, {classes} classes"
         if self.kept < 0:
             return f"{self.dictionary.path}: up to date, {holds}"
-        return f"{self.dictionary.path}: {holds}; {self.kept} of {self.blocks} blocks as they were"
+        return f"{self.dictionary.path}: {holds}; {self.blocks - self.kept} of {self.blocks} blocks of atoms written"
 
 
 def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:

@@ -36,7 +36,7 @@ def run(params: Params, what: str, output: Path, split: str, decoders: Sequence[
         tables = iter([predictions_table(_predictions(project, params, split, decoders))])
     with together() as aside:
         write(aside(output), tables)
-    say(f"{output}: {what} of the {split} images, {output.stat().st_size / 1e6:.1f} MB")
+    say(f"{output}: {what} of the {split} images, {output.stat().st_size / 1e3:,.0f} kB")
 
 
 def _predictions(project: Project, params: Params, split: str, decoders: Sequence[str]) -> list[Predictions]:

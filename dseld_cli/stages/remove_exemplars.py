@@ -51,7 +51,7 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
             for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
                 say(str(done))
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
-    say("the cache and the remote still have what was removed: README.md, Growing a dictionary, says how to erase it")
+    say("the cache and the remote still have what was removed: docs/growing.md says how to erase it")
 
 
 def _at(left: Composition, place: int) -> str:
