@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -134,12 +135,22 @@ def _named(lines: Iterable[str]) -> Iterator[Path]:
     return (Path(line.rstrip("\n")) for line in lines if line.strip())
 
 
+def _sizes(folder: Path) -> Iterator[tuple[Path, int]]:
+    for file in sorted(folder.iterdir()):
+        with suppress(FileNotFoundError):  # moved away just now
+            if file.is_file() and not file.name.startswith("."):
+                yield file, file.stat().st_size
+
+
 def _appearing(folder: Path) -> Iterator[Path]:
-    """Files of a folder, those that are there first, then new ones, each once it is written (its size stays)."""
+    """Files of a folder, those that are there first, then new ones, each once it is written (its size stays).
+
+    Hidden files are none of them: programs that copy write to such a name first, and rename.
+    """
     done: set[Path] = set()
     sizes: dict[Path, int] = {}
     while True:
-        there = {file: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file() and file not in done}
+        there = {file: size for file, size in _sizes(folder) if file not in done}
         for file, size in there.items():
             if size and sizes.get(file) == size:
                 done.add(file)

@@ -146,6 +146,7 @@ def test_a_watched_folder_gives_what_is_in_it_and_what_comes(built: Path) -> Non
     inbox = built / "inbox"
     inbox.mkdir()
     shutil.copy("images/test/ant/0.png", inbox / "first.png")
+    shutil.copy("images/test/ant/0.png", inbox / ".half-copied.png")
     code = "from dseld_cli.cli.app import app; app()"
     command = [sys.executable, "-c", code, "classify", "--watch", "inbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
