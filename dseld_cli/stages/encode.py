@@ -153,4 +153,4 @@ def _summarise(path: Path, arrays: dict[str, store.Array], n_atoms: int) -> None
     n, values = len(arrays["rows"]), len(arrays["values"])
     say(f"{path}: {n} images over {n_atoms} atoms, {100 * values / (n * n_atoms):.2f} % of the neurons in a code")
     proved, products = int(arrays["proved"].sum()), float(arrays["products"].mean())
-    say(f"{proved} images proved, {n - proved} computed directly, at {products:.1f} passes over the atoms per image")
+    say(f"{proved} images by working sets, {n - proved} by all neurons; {products:.1f} passes over the atoms per image")

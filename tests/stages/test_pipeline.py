@@ -109,7 +109,7 @@ def test_all_ways_to_encode_give_the_same_codes(coded: Path, run: Run, method: s
     assert (np.diff(codes.read("energy"), axis=1) < 1e-3).all(), "a stable recurrence never raises the energy"
     assert codes.read("energy").shape == (15, 101)
     proved = codes.read("proved").sum()
-    assert f"{proved} images proved, {15 - proved} computed directly" in said
+    assert f"{proved} images by working sets, {15 - proved} by all neurons" in said
     assert method == "working-set" or proved == 0
 
 

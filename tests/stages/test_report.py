@@ -133,7 +133,7 @@ def test_pictures_come_from_where_the_stores_say_and_no_path_is_told(project: Pa
 
 
 def test_it_says_where_a_baseline_is_better(decoded: Path, run: Run) -> None:
-    better = "cosine-knn, which looks the features up without any coding, is right more often here than every decoder"
+    better = "cosine-knn, which reads the same features without any coding, is right more often here than every decoder"
     run("baselines --baseline cosine-knn")
     run("encode --lambda 6")
     run("decode")
