@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 
@@ -78,7 +79,8 @@ def test_several_trained_decoders_are_a_stage_each(clone: Path) -> None:
     """Loading the pipeline fails where two stages have one output, as `dvc dag` does."""
     params = (clone / "params.yaml").read_text()
     try:
-        (clone / "params.yaml").write_text(params.replace("[shallow-nn]", "[shallow-nn, deep-nn]"))
+        changed = yaml.safe_load(params) | {"trained_decoders": ["shallow-nn", "deep-nn"]}
+        (clone / "params.yaml").write_text(yaml.safe_dump(changed))
         stages = {line.split()[0] for line in call(clone, "dvc", "stage", "list").splitlines()}
         assert "digraph" in call(clone, "dvc", "dag", "--dot")
     finally:
