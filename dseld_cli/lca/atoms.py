@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ Int64 = NDArray[np.int64]
 
 TILE = 2048
 """Atoms multiplied at a time: their products with a batch stay in the processor's cache."""
+
+ALIGNED = 16
+"""Rows of a product are filled up with zeros to a multiple of this, so that an inner product does not depend, in its
+last bit, on where in the working set its atoms stand: the linear algebra then has no edges to treat in another way."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +75,18 @@ class Rows:
             rows[np.searchsorted(ids, here)] = block[here - part.start]
         self.ids, self.rows = ids, rows
         return 1
+
+
+_scratch = threading.local()
+"""Per thread, room for the atoms of a working set: fresh memory would cost more than the copying."""
+
+
+def aligned(rows: Float32, places: Int64) -> Float32:
+    """Take rows[places], and rows of zeros up to a multiple of ALIGNED; good until this thread asks again."""
+    wanted = -(-len(places) // ALIGNED) * ALIGNED * rows.shape[1]
+    if not hasattr(_scratch, "room") or len(_scratch.room) < wanted:
+        _scratch.room = np.empty(wanted + wanted // 2, np.float32)
+    taken: Float32 = _scratch.room[:wanted].reshape(-1, rows.shape[1])
+    np.take(rows, places, axis=0, out=taken[: len(places)], mode="clip")  # checked, it would copy once more
+    taken[len(places) :] = 0
+    return taken

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.lca.atoms import aligned
 from dseld_cli.lca.compiled import compiled
 
 Float32 = NDArray[np.float32]
@@ -16,9 +17,6 @@ Int64 = NDArray[np.int64]
 UNIT = 2.0**-24
 """Unit roundoff of float32."""
 
-COLUMNS = 256
-"""Features at a time of all knots."""
-
 
 @compiled
 def gamma(n: int) -> float:
@@ -27,31 +25,12 @@ def gamma(n: int) -> float:
     return share / (1 - share) if share < 0.5 else 1.0
 
 
-@compiled
-def knot_vectors(image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64, knots: Float32) -> None:
-    """Write knots V = c S - A Phi (C, N) in float32, of image (N,), atoms rows[places] (f, N), A (C, f), c (C,).
-
-    A part of four atoms is read once for all knots, which stay in the first cache.
-    """
-    full = len(places) // 4 * 4
-    for start in range(0, len(image), COLUMNS):
-        stop = min(start + COLUMNS, len(image))
-        for c in range(len(leak)):
-            for j in range(start, stop):
-                knots[c, j] = np.float32(leak[c]) * image[j]
-        for m in range(0, full, 4):
-            p, q, r, s = rows[places[m]], rows[places[m + 1]], rows[places[m + 2]], rows[places[m + 3]]
-            for c in range(len(leak)):
-                x, y = np.float32(means[c, m]), np.float32(means[c, m + 1])
-                z, t = np.float32(means[c, m + 2]), np.float32(means[c, m + 3])
-                for j in range(start, stop):
-                    knots[c, j] -= x * p[j] + y * q[j] + z * r[j] + t * s[j]
-        for m in range(full, len(places)):
-            p = rows[places[m]]
-            for c in range(len(leak)):
-                x = np.float32(means[c, m])
-                for j in range(start, stop):
-                    knots[c, j] -= x * p[j]
+def knot_vectors(image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64) -> Float32:
+    """Knots V = c S - A Phi (C, N) in float32, of image (N,), atoms rows[places] (f, N), A (C, f), c (C,)."""
+    fired = aligned(rows, places)[: len(places)]
+    knots: Float32 = leak.astype(np.float32)[:, None] * image
+    knots -= means.astype(np.float32) @ fired
+    return knots
 
 
 @compiled

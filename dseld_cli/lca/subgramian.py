@@ -5,7 +5,6 @@ A working set only ever grows, and its matrix with it: what is known stays.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,18 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.atoms import Rows
+from dseld_cli.lca.atoms import ALIGNED, Rows, aligned
 from dseld_cli.lca.compiled import compiled
 from dseld_cli.lca.inhibition import GramianTiles
 from dseld_cli.runtime.engine import on_all_cores
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
-
-ALIGNED = 16
-"""Rows of a product are filled up with zeros to a multiple of this, so that an inner product does not depend, in its
-last bit, on where in the working set its atoms stand: the linear algebra then has no edges to treat in another way."""
-
 
 TOGETHER = 4
 """Images whose matrices are looked up at a time: they stay in the processor's cache, while tiles come and go."""
@@ -61,21 +55,6 @@ def from_atoms(working_set: WorkingSet, rows: Rows) -> None:
     gram[known:] = (new @ everything.T)[known % ALIGNED : known % ALIGNED + w - known, :w]
     gram[:known, known:] = gram[known:, :known].T
     working_set.gram = gram
-
-
-_scratch = threading.local()
-"""Per thread, room for the atoms of a working set: fresh memory would cost more than the copying."""
-
-
-def aligned(rows: Float32, places: Int64) -> Float32:
-    """Take rows[places], and rows of zeros up to a multiple of ALIGNED; good until this thread asks again."""
-    wanted = -(-len(places) // ALIGNED) * ALIGNED * rows.shape[1]
-    if len(getattr(_scratch, "room", ())) < wanted:
-        _scratch.room = np.empty(wanted + wanted // 2, np.float32)
-    taken: Float32 = _scratch.room[:wanted].reshape(-1, rows.shape[1])
-    np.take(rows, places, axis=0, out=taken[: len(places)], mode="clip")  # checked, it would copy once more
-    taken[len(places) :] = 0
-    return taken
 
 
 def from_store(working_sets: Sequence[WorkingSet], gramian: GramianTiles) -> None:
