@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,7 @@ from dseld_cli.lca import search
 from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Certificates
 from dseld_cli.lca.products import FEW, InFloat32, InIntegers, Products
-from dseld_cli.runtime.engine import on_all_cores, shares
+from dseld_cli.runtime.engine import on_all_cores, processor_has, shares
 
 if TYPE_CHECKING:
     from dseld_cli.lca.on_torch import InBfloat16
@@ -141,7 +140,7 @@ class Screen:
             return self.device != "cpu" or bool(4 * batch > FEW and self.bfloat16)
         work = REFERENCES * max(self.seen, self.expected) * self.atoms.shape[0] * self.atoms.shape[1]
         if self.faster is None and work > BFLOAT16_WORTHWHILE:
-            self.faster = multiplies_bfloat16() and self._in_bfloat16().is_faster()
+            self.faster = processor_has("avx512_bf16") and self._in_bfloat16().is_faster()
         return bool(self.faster)
 
     def _in_bfloat16(self) -> InBfloat16:
@@ -216,11 +215,3 @@ def _collect_near(
 def _each(images: int, kernel: Callable[..., None], *arguments: object) -> None:
     """Run a kernel on slices of the images, one per core."""
     on_all_cores(lambda part: kernel(part.start, part.stop, *arguments), shares(images))
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 natively."""
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
