@@ -230,8 +230,6 @@ def _ends(path: Path) -> bool:
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, UnidentifiedImageError):
         reason = "it is of no format that is known here, or damaged"
-    elif isinstance(error, FileNotFoundError):
-        return UserError(f"{path} is not a readable image: there is no such file")
     elif isinstance(error, OSError) and error.errno:
         reason = error.strerror or type(error).__name__
     else:
