@@ -25,7 +25,7 @@ from dseld_cli.dictionary.codes import read_codes
 from dseld_cli.errors import DoesNotFit
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.encoder import Encoder, EncodeResult
+from dseld_cli.lca.encoder import Encoder
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.store import project as paths
 
@@ -229,9 +229,7 @@ class Project:
             OutOfDate: if the predictions are of other codes, or the codes of another dictionary.
 
         """
-        coded = self.codes(split)
-        opened = store.open_store(self.path / paths.predictions(decoder, split), store.PredictionsInfo)
-        store.require_input(opened, "codes", self._codes(split))
+        coded, opened = self.codes(split), self._predictions(decoder, split)
         return Predictions(
             decoder, opened.read("labels"), opened.read("scores"), coded.labels, coded.classes, coded.source
         )
@@ -245,12 +243,12 @@ class Project:
             StoreMissing, StoreDamaged, OutOfDate: as `predictions` does.
 
         """
-        label = int(self.predictions(decoder, split).labels[image])
+        coded, label = self.codes(split).codes, int(self._predictions(decoder, split).read("labels")[image])
         if label == UNDECIDED:
             return []
         opened = self._dictionary()
         labels, source = opened.read("labels"), opened.read("source")
-        spoke = explain(self.codes(split).codes, image, labels, label, exemplars)
+        spoke = explain(coded, image, labels, label, exemplars)
         name = opened.info.classes[label]
         return [Exemplar(s.atom, str(source[s.atom]), name, s.activation, s.share) for s in spoke]
 
@@ -258,17 +256,13 @@ class Project:
         """Return what codes features over the current dictionary, whose atoms it holds in memory."""
         return Encoder(self._dictionary().read("atoms"), params)
 
-    def encode(self, features: Float32, params: LCAParams) -> EncodeResult:
-        """Code features (n, N) over the current dictionary; for more than once, keep an `encoder`."""
-        return self.encoder(params).encode(features)
-
     def group(self, name: str) -> zarr.Group:
         """Open a store as zarr does, to read chunk by chunk: "gramian", "dictionary", "features/test", "codes/test".
 
         What is read this way is checked by zarr's own checksums alone.
 
         Raises:
-            StoreMissing: if there is no such store.
+            DoesNotFit: if there is no such store.
 
         """
         import zarr
@@ -286,6 +280,11 @@ class Project:
 
     def _codes(self, split: str) -> store.Codes:
         return store.open_store(self.path / paths.codes(split), store.CodesInfo)
+
+    def _predictions(self, decoder: str, split: str) -> store.Predictions:
+        opened = store.open_store(self.path / paths.predictions(decoder, split), store.PredictionsInfo)
+        store.require_input(opened, "codes", self._codes(split))
+        return opened
 
     def _classes(self) -> Names:
         """Names of the classes: the dictionary's, or before there is one the training features'."""
