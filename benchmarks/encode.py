@@ -35,8 +35,6 @@ What did not pay (CIFAR-10 through EfficientNet-Lite0, 50,000 atoms, two AVX512-
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import resource
 import time
 from collections.abc import Callable
@@ -44,6 +42,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from facts import keep, processor, takes_json
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -79,12 +78,11 @@ def main() -> None:
     parser.add_argument("--lambda", dest="lambda_", type=float, default=2.0)
     parser.add_argument("--tau", type=float, default=100.0)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--json", type=Path)
+    takes_json(parser)
     options = parser.parse_args()
     result = measured(options)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    keep(options.json, result)
 
 
 def measured(options: argparse.Namespace) -> dict[str, Any]:
@@ -215,15 +213,6 @@ def lasso_cost(images: Float32, atoms: Float32, params: LCAParams) -> float:
         lambda: sparse_encode(some, dictionary, gram=gram, algorithm="lasso_cd", alpha=params.lambda_, max_iter=1000)
     )
     return seconds / len(some)
-
-
-def processor() -> str:
-    """Name the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def summary(costs: dict[str, float], result: EncodeResult, atoms: Float32) -> dict[str, Any]:

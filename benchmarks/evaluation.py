@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from facts import keep, takes_json
 from project import dseld, project
 from project import features as make_features
 
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, default=50_000)
     parser.add_argument("--features", type=int, default=1280)
     parser.add_argument("--memory", default="4GiB")
+    takes_json(parser)
     options = parser.parse_args()
     project(options.folder, run__memory=options.memory)
     for seed, (split, n) in enumerate({"train": options.atoms, "test": options.images}.items()):
@@ -83,7 +85,8 @@ def main() -> None:
         seconds, peak, _ = dseld(options.folder, *command.split())
         figures[command] = {"seconds": round(seconds, 1), "peak_bytes": peak}
         print(json.dumps({command: figures[command]}), flush=True)
-    print(json.dumps({**vars(options), "folder": str(options.folder), "commands": figures}, indent=2))
+    sizes = {"atoms": options.atoms, "images": options.images, "features": options.features, "memory": options.memory}
+    keep(options.json, sizes | {"commands": figures})
 
 
 if __name__ == "__main__":

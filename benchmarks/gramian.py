@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from facts import keep, takes_json
 from project import dseld, features, project
 
 from dseld_cli import store
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--memory", default="2GiB")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dtype", default="float32")
+    takes_json(parser)
     wanted = parser.parse_args()
     project(wanted.folder, build_dict__size=wanted.atoms, gramian__dtype=wanted.dtype)
     os.chdir(wanted.folder)
@@ -98,6 +100,9 @@ def main() -> None:
     size = sum(file.stat().st_size for file in paths.GRAMIAN.rglob("*") if file.is_file())
     print(f"median {100 * statistics.median(shares):.0f} % of one large product")
     print(f"store {size / 1e9:.2f} GB, dense {4 * wanted.atoms**2 / 1e9:.2f} GB")
+    figures = {"atoms": wanted.atoms, "features": wanted.features, "memory": wanted.memory, "dtype": wanted.dtype}
+    figures |= {"seconds": seconds, "share_of_a_large_product": statistics.median(shares), "peak_bytes": peak}
+    keep(wanted.json, figures | {"store_bytes": size})
     seconds, peak, said = dseld(Path(), "gramian", "--memory", wanted.memory)
     print(f"{said} ({seconds:.1f} s, peak {peak / 2**30:.2f} GiB)")
     check(wanted.atoms)

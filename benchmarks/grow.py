@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from facts import keep, takes_json
 from project import dseld, features, project
 from ruamel.yaml import YAML
 
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--added", type=int, nargs="+", default=[50, 500, 5000])
     parser.add_argument("--repeats", type=int, default=3)
+    takes_json(parser)
     parser.add_argument("--scratch", action="store_true", help="compare the largest with a scratch build")
     wanted = parser.parse_args()
     if not (wanted.folder / paths.GRAMIAN).exists():
@@ -137,9 +139,11 @@ def main() -> None:
     for n in wanted.added:
         linear = best[few] + (n - few) * each
         print(f"{n}: {best[n] / linear:.2f} of linear from {few} to {many}, {1e3 * each:.2f} ms an exemplar")
+    figures = {"base": wanted.base, "features": wanted.features, "best_seconds": best, "nothing_to_do_seconds": nothing}
     if wanted.scratch:
         whole = full_build()
         shares = {n: f"{100 * (seconds - nothing) / whole:.1f} %" for n, seconds in best.items()}
+        figures["full_build_seconds"] = whole
         print(f"full build {whole:.1f} s, start-up excluded; shares of it that adding costs: {shares}")
         restore(begin)
         dseld(Path(), "add-exemplars", f"data/additions/{many}.zarr")
@@ -158,6 +162,7 @@ def main() -> None:
         shutil.rmtree(grown)
         restore(begin)
     shutil.rmtree(begin)
+    keep(wanted.json, figures)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from facts import keep, takes_json
 from project import EXTRACTOR, dseld, project
 
 from dseld_cli import store
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--lambda", type=float, default=2.0, dest="lambda_")
     parser.add_argument("--memory", default="4GiB")
+    takes_json(parser)
     wanted = parser.parse_args()
     train, test = wanted.train.resolve(), wanted.test.resolve()
     project(wanted.folder, build_dict__size=wanted.atoms)
@@ -71,6 +73,17 @@ def main() -> None:
     print(f"largest difference of an activation {np.abs(single - half).max():.4f} of {np.abs(single).max():.2f}")
     print(f"relative difference of a code: median {np.median(apart):.1e}, largest {apart.max():.1e}")
     print(f"neurons in one code and not in the other: {100 * support.mean():.2f} % of those in the code")
+    keep(
+        wanted.json,
+        {
+            "atoms": wanted.atoms,
+            "images": wanted.images,
+            "lambda": wanted.lambda_,
+            "largest_difference": float(np.abs(single - half).max()),
+            "median_relative_difference": float(np.median(apart)),
+            "share_of_other_neurons": float(support.mean()),
+        },
+    )
 
 
 if __name__ == "__main__":
