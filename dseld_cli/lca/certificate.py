@@ -163,10 +163,8 @@ def certify(
 ) -> None:  # fmt: skip
     """Write certificate i, of an image (N,) whose path (A (C, f), c (C,), gap (C,)) is of atoms rows[places] (f, N)."""
     means, leak, gap = path
-    into.knots[i] = 0
-    into.knots[i, : len(leak)] = knot_vectors(image, rows, places, means, leak)
     into.counts[i] = _certify(
-        image, means, leak, gap, lambda_, RESIDUAL * lambda_, precision.norm, precision.rounding,
+        image, rows, places, means, leak, gap, lambda_, RESIDUAL * lambda_, precision.norm, precision.rounding,
         precision.output, precision.half, into.references[i], into.weights[i], into.relative[i], into.room[i],
         into.knots[i], into.exact_room[i], into.leak[i], into.reserve[i],
     )  # fmt: skip
@@ -174,14 +172,15 @@ def certify(
 
 @compiled
 def _certify(
-    image: Float32, means: Float64, leak: Float64, gap: Float64, lambda_: float,
+    image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64, gap: Float64, lambda_: float,
     residual: float, norm: float, rounding: float, output: float, half: bool, references: Float32, weights: Float32,
     relative: Float32, room: Float32, knots: Float32, exact_room: Float32, leaks: Float64, reserve: Float64,
 ) -> int:  # fmt: skip
     """Write one certificate into the arrays of its batch; see `Certificates`."""
     n, n_features = len(leak), len(image)
-    references[:], weights[:], relative[:] = 0, 0, 0
+    references[:], weights[:], relative[:], knots[:] = 0, 0, 0, 0
     room[:], exact_room[:], leaks[:], reserve[:] = lambda_, lambda_, 2.0, 0.0
+    knot_vectors(image, rows, places, means, leak, knots)
     kappa = knot_rounding(math.sqrt(dot64(image, image)), means, leak, norm)
     products = np.empty((n, n))
     for c in range(n):
@@ -195,14 +194,16 @@ def _certify(
     if half:
         round_to_bfloat16(references[:count])
     sizes = fit(knots[:n], references[:count], weights)
+    near = np.empty(n_features)  # X_c
     for c in range(n):
         rest, size, spread, share = 0.0, 0.0, 0.0, 0.0
+        near[:] = 0
+        for j in range(count):
+            for i in range(n_features):
+                near[i] += float(weights[c, j]) * float(references[j, i])
         for i in range(n_features):
-            x = 0.0
-            for j in range(count):
-                x += float(weights[c, j]) * float(references[j, i])
-            rest += (float(knots[c, i]) - x) ** 2
-            size += x * x
+            rest += (float(knots[c, i]) - near[i]) ** 2
+            size += near[i] * near[i]
         for j in range(count):
             spread += abs(weights[c, j]) * sizes[j]
             share += abs(weights[c, j])

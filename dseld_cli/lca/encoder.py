@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -43,8 +44,8 @@ BATCH = 1000
 SMALL = 10**7
 """M N K up to which all neurons are simulated: some 4 ms per image on one core."""
 
-SMALL_BLOCK = 16
-"""Images of a small problem side by side, always so many: so no image's bits depend on how many there are."""
+SMALL_BLOCKS = (16, 8, 4)
+"""Images of a small problem side by side: always so many, so that no image's bits depend on how many there are."""
 
 FEW_STEPS = 3
 """Up to so many steps the direct form needs no more products than the working set's."""
@@ -207,14 +208,26 @@ class Encoder:
     def _small(self, features: Float32, excluded: Sequence[Int64]) -> EncodeResult:
         """Code the images of a small problem: blocks of always the same size, one per core."""
 
-        def block(start: int) -> EncodeResult:
-            part = slice(start, start + SMALL_BLOCK)
-            images = np.zeros((SMALL_BLOCK, features.shape[1]), np.float32)
-            images[: len(features[part])] = features[part]
-            found = self._all_neurons(images, [*excluded[part], *[np.zeros(0, np.int64)] * SMALL_BLOCK][:SMALL_BLOCK])
-            return found if len(features[part]) == SMALL_BLOCK else _first(found, len(features[part]))
+        (size,) = on_all_cores(lambda _: self.small_block, range(1))
 
-        return EncodeResult.concatenate(on_all_cores(block, range(0, len(features), SMALL_BLOCK)))
+        def block(start: int) -> EncodeResult:
+            part = slice(start, start + size)
+            images = np.zeros((size, features.shape[1]), np.float32)
+            images[: len(features[part])] = features[part]
+            found = self._all_neurons(images, [*excluded[part], *[np.zeros(0, np.int64)] * size][:size])
+            return found if len(features[part]) == size else _first(found, len(features[part]))
+
+        return EncodeResult.concatenate(on_all_cores(block, range(0, len(features), size)))
+
+    @cached_property
+    def small_block(self) -> int:
+        """How many images stand side by side: so many that linear algebra here treats all of them alike.
+
+        Some libraries sum the last rows of a product in another order than the others.
+        """
+        atoms = next(iter(self.atoms.blocks()))[1]
+        image, code = atoms[-1], atoms[:, 0]
+        return next((n for n in SMALL_BLOCKS if _alike(image, atoms.T, n) and _alike(code, atoms, n)), 1)
 
     def _all_neurons(self, features: Float32, excluded: Sequence[Int64]) -> EncodeResult:
         n_atoms, n_features = self.atoms.shape
@@ -265,6 +278,12 @@ def _result(response: Response, products: int) -> EncodeResult:
     report = Report.empty(n)
     report.products[:], report.working_set[:], report.unstable[:] = products, n_atoms, unstable(response.energy)
     return EncodeResult(SparseCodes.from_response(response), response.energy, report)
+
+
+def _alike(row: Float32, matrix: Float32, n: int) -> bool:
+    """Whether n equal rows times a matrix are equal rows, to the last bit."""
+    products = np.tile(row, (n, 1)) @ matrix
+    return bool((products == products[0]).all())
 
 
 def _first(result: EncodeResult, n: int) -> EncodeResult:

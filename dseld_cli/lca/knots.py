@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.atoms import aligned
 from dseld_cli.lca.compiled import compiled
 
 Float32 = NDArray[np.float32]
@@ -17,6 +16,9 @@ Int64 = NDArray[np.int64]
 UNIT = 2.0**-24
 """Unit roundoff of float32."""
 
+PART = 256
+"""Features of all knots that are worked on at a time."""
+
 
 @compiled
 def gamma(n: int) -> float:
@@ -25,12 +27,41 @@ def gamma(n: int) -> float:
     return share / (1 - share) if share < 0.5 else 1.0
 
 
-def knot_vectors(image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64) -> Float32:
-    """Knots V = c S - A Phi (C, N) in float32, of image (N,), atoms rows[places] (f, N), A (C, f), c (C,)."""
-    fired = aligned(rows, places)[: len(places)]
-    knots: Float32 = leak.astype(np.float32)[:, None] * image
-    knots -= means.astype(np.float32) @ fired
-    return knots
+@compiled
+def knot_vectors(
+    image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64, knots: Float32
+) -> None:  # fmt: skip
+    """Write knots V = c S - A Phi (C, N) in float32, of image (N,), atoms rows[places] (f, N), A (C, f), c (C,).
+
+    A part of all knots at a time, which stays in the first cache, four atoms at a time.
+    """
+    f, n = len(places), len(image)
+    full = f // 4 * 4
+    for start in range(0, n, PART):
+        here = slice(start, min(start + PART, n))
+        for c in range(len(leak)):
+            knot, share = knots[c, here], np.float32(leak[c])
+            for i in range(len(knot)):
+                knot[i] = share * image[start + i]
+        for m in range(0, full, 4):
+            p, q, r, s = (
+                rows[places[m], here],
+                rows[places[m + 1], here],
+                rows[places[m + 2], here],
+                rows[places[m + 3], here],
+            )
+            for c in range(len(leak)):
+                knot = knots[c, here]
+                x, y = np.float32(means[c, m]), np.float32(means[c, m + 1])
+                z, t = np.float32(means[c, m + 2]), np.float32(means[c, m + 3])
+                for i in range(len(knot)):
+                    knot[i] -= x * p[i] + y * q[i] + z * r[i] + t * s[i]
+        for m in range(full, f):
+            p = rows[places[m], here]
+            for c in range(len(leak)):
+                knot, x = knots[c, here], np.float32(means[c, m])
+                for i in range(len(knot)):
+                    knot[i] -= x * p[i]
 
 
 @compiled

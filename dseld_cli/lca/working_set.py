@@ -43,7 +43,7 @@ from dseld_cli.lca.products import Products
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.lca.report import Report
 from dseld_cli.lca.screening import SKETCHED, Ragged, Screen, Strongest
-from dseld_cli.lca.subgramian import WorkingSet, from_atoms, from_store
+from dseld_cli.lca.subgramian import StoredGramian, WorkingSet, from_atoms, from_store
 from dseld_cli.runtime.engine import cores, on_all_cores
 
 Int64 = NDArray[np.int64]
@@ -128,7 +128,8 @@ class WorkingSets:
     """Codes batches of images over some atoms, as far as they can be proved."""
 
     def __init__(self, atoms: Atoms, screen: Screen, params: LCAParams, gramian: GramianTiles | None) -> None:
-        self.atoms, self.screen, self.params, self.gramian = atoms, screen, params, gramian
+        self.atoms, self.screen, self.params = atoms, screen, params
+        self.gramian = StoredGramian(gramian) if gramian else None
 
     def encode(self, features: Float32, excluded: Sequence[Int64], report: Report) -> dict[int, Outcome]:
         """Code images (B, N) as far as they can be proved or found unstable: outcomes by image."""
@@ -239,9 +240,8 @@ class WorkingSets:
             return []
         with report.phase("gather atoms"):
             report.reads += rows.fetch(np.concatenate([image.working_set.atoms for image in images]))
-        if self.gramian:
-            with report.phase("look up Gramian"):
-                from_store([image.working_set for image in images], self.gramian)
+        with report.phase("inner products"):
+            on_all_cores(lambda image: self._complete(image.working_set, rows), images)
         with report.phase("simulate"):
             on_all_cores(lambda image: simulate(image, rows, self.params, precision), images)
         for image in images:
@@ -249,6 +249,13 @@ class WorkingSets:
             if diverged(image.outcome.energy):
                 outcomes[image.number] = image.outcome
         return [image for image in images if image.number not in outcomes]
+
+    def _complete(self, working_set: WorkingSet, rows: Rows) -> None:
+        """Complete G[W, W]."""
+        if self.gramian:
+            from_store(working_set, self.gramian)
+        else:
+            from_atoms(working_set, rows)
 
     def _certify(self, images: list[Image], rows: Rows, precision: Precision) -> Certificates:
         certificates = Certificates.empty(len(images), self.atoms.shape[1])
@@ -315,7 +322,6 @@ class WorkingSets:
 def simulate(image: Image, rows: Rows, params: LCAParams, precision: Precision) -> None:
     """Run the recurrence of one image's working set."""
     working_set = image.working_set
-    from_atoms(working_set, rows)
     new = working_set.atoms[len(working_set.b) :]
     working_set.b = np.append(working_set.b, path.driving_input(image.features, rows.rows, rows.places(new)))
     norm_s = float(np.linalg.norm(image.features.astype(np.float64)))

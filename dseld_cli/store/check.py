@@ -48,6 +48,8 @@ def check(path: Path, repair: bool = False, track: Track = quiet) -> Found:
         OSError: if the disk does not let us know.
 
     """
+    if not path.name.endswith(ENDINGS):
+        return Found(path, True, f"no store of dseld's: those end in {disk.ENDING}")
     if path.suffix != disk.ENDING:
         return _beside(path, repair, track)
     if repair:

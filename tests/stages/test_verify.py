@@ -109,3 +109,10 @@ def test_stores_elsewhere_are_looked_through_when_named(small: Path, tmp_path: P
     (tmp_path / "elsewhere.zarr/atoms/c/0/0").write_bytes(b"")
     assert verify().exit_code == 0
     assert verify("elsewhere.zarr").exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "params.yaml", "nowhere"])
+def test_what_cannot_be_a_store_is_said_to_be_none(project: Path, name: str) -> None:
+    found = verify(name)
+    assert found.exit_code == 1
+    assert "no store of dseld's: those end in .zarr" in found.stdout
