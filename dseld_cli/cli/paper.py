@@ -24,15 +24,16 @@ def workload(
         typer.Option(metavar="PERCENT", help="Share of the neurons firing at a step, instead of as measured here."),
     ] = None,
     paper: Annotated[
-        bool, typer.Option("--paper", help="The paper's networks, 50,000 atoms, 0.4 % firing.", metavar="")
+        bool, typer.Option("--paper", help="The paper's Table 4, instead of a setting.", metavar="")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Count what an image costs: in closed form for any setting, and measured on this run's codes.
+    """Count what an image costs: by the paper's Eq. 11 for any setting, and measured on this run's codes.
 
     Floating-point operations of the driving input, of inhibition by the neurons
     that fire, and of the Gramian, once; then, where data/codes/test.zarr is,
-    NeuroBench's ActivationSparsity, SynapticOperations and Footprint.
+    NeuroBench's ActivationSparsity, SynapticOperations and Footprint, and what
+    the encoder really spent.
 
     [dim]Example:[/dim]  dseld workload --atoms 50000 --features 2048 --firing 0.4
     [dim]Example:[/dim]  dseld workload --paper --json
@@ -125,6 +126,29 @@ def sweep(
     from dseld_cli.stages import sweep as stage
 
     stage.run(params, key, tried, split, as_json)
+
+
+@command(commands, PANEL)
+def paper(
+    given: Given,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Projects whose figures are shown; this one without.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Set every figure of the D-SELD paper beside those of finished runs.
+
+    Reads metrics.json and data/reconstruction/ of each project; a dash where
+    nothing was run. `dseld init --list-presets` names the settings that fill
+    it, `dseld workload --paper` has the operations, `dseld report` the plots.
+
+    [dim]Example:[/dim]  dseld paper
+    [dim]Example:[/dim]  dseld paper ~/mnist ~/cifar100 ~/imagenet
+    """
+    given.load()
+    from dseld_cli.stages import paper as stage
+
+    stage.run([expanded(folder) for folder in folders] if folders else [Path()], as_json)
 
 
 @command(commands, PANEL)

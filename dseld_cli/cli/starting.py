@@ -30,9 +30,9 @@ def init(
     """Start a project: the pipeline, params.yaml with the settings of an experiment, a git repository.
 
     A preset is digits, mnist, fashion-mnist, or DATASET-BACKBONE: cifar10,
-    cifar100 or imagenet with resnet152, resnet50, efficientnet, densenet121,
-    mobilenet, inception, vgg16 or efficientnet_lite0, at the paper's 50,000
-    exemplars, lambda 2 and 100 steps. Images of your own: start from digits,
+    cifar100 or imagenet with resnet152, resnet50, efficientnet_v2_s,
+    densenet121, mobilenet_v3_large, inception_v3, vgg16 or efficientnet_lite0,
+    at the paper's 50,000 exemplars, lambda 2 and 100 steps. Images of your own: start from digits,
     then dseld extract --dataset folder:PATH --backbone NAME --save.
 
     [dim]Example:[/dim]  dseld init cifar --preset cifar100-resnet152 --data-root ~/data

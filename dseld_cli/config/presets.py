@@ -1,6 +1,7 @@
 """Settings of the paper's experiments by name: a data set and a backbone, 50,000 exemplars, lambda 2, tau = K = 100.
 
-The paper's classification table crosses data sets with pretrained networks; so do these, whichever rows it has.
+A preset bears the names of its data set and of its backbone: `cifar100-resnet152`. The rows of the paper's Tables 3 and
+6 are among them, and the other networks of its Fig. 6 on each of its data sets.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ from dseld_cli.runtime.text import quoted, suggestion
 
 DATASETS = ("cifar10", "cifar100", "imagenet")
 BACKBONES = {
-    "resnet152": "resnet152",
-    "resnet50": "resnet50",
-    "efficientnet": "efficientnet_v2_s",
-    "densenet121": "densenet121",
-    "mobilenet": "mobilenet_v3_large",
-    "inception": "inception_v3",
-    "vgg16": "vgg16",
+    "resnet152": "resnet152@IMAGENET1K_V2",
+    "resnet50": "resnet50@IMAGENET1K_V2",
+    "efficientnet_v2_s": "efficientnet_v2_s@IMAGENET1K_V1",
+    "densenet121": "densenet121@IMAGENET1K_V1",
+    "mobilenet_v3_large": "mobilenet_v3_large@IMAGENET1K_V2",
+    "inception_v3": "inception_v3@IMAGENET1K_V1",
+    "vgg16": "vgg16@IMAGENET1K_V1",
     "efficientnet_lite0": "efficientnet_lite0",
 }
-"""Name in a preset, and the backbone that it stands for."""
+"""Name in a preset, and the backbone with its weights."""
 
-COMMON: Mapping[str, object] = {"build_dict.size": 50_000, "lca.lambda": 2.0, "lca.tau": 100.0, "lca.steps": 100}
+COMMON: Mapping[str, object] = {
+    "build_dict.size": 50_000,
+    "build_dict.seed": 0,
+    "lca.lambda": 2.0,
+    "lca.tau": 100.0,
+    "lca.steps": 100,
+}
 
 PRESETS: dict[str, dict[str, object]] = {
     "digits": {},

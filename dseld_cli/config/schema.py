@@ -37,7 +37,7 @@ class Data(Section):
     """Which images."""
 
     dataset: Name
-    """digits | mnist | fashion-mnist | cifar10 | cifar100 | imagenet | tiny-imagenet | folder:PATH
+    """digits | mnist | fashion-mnist | cifar10 | cifar100 | imagenet | tiny-imagenet | imagenette | folder:PATH
     (PATH/train/<class>/* and PATH/test/<class>/*, or PATH/val/<class>/* where there is no PATH/test; or PATH/<class>/*,
     of which extract.test_share becomes test)"""
     root: Name

@@ -3,9 +3,7 @@
 The rule, where it is left to us ("auto"): the stored Gramian is used if it is there, in float32, of just these atoms,
 small enough for the memory that is free (it is read in no order, which only the page cache makes fast), and there is
 enough to do: WORTHWHILE images, for its tiles are checked first, and more neurons than are all simulated anyway
-(`lca.encoder.SMALL`). A processor that multiplies 16 numbers at a time (AVX-512) computes them sooner than memory
-gives them: 3.1 against 4.7 ms per image over 50,000 x 1,280, on one; elsewhere looking up was several times as fast.
-Codes are the same either way, save for rounding.
+(`lca.encoder.SMALL`). Codes are the same either way, save for rounding.
 """
 
 from __future__ import annotations
@@ -20,12 +18,8 @@ from dseld_cli.dictionary.gramian import is_of, mapped_tiles, require_of
 from dseld_cli.lca.encoder import BATCH, Encoder, Method, is_small, memory_needed
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.budget import arrays_within, free_memory
-from dseld_cli.runtime.engine import processor_has
 
 Inhibition = Literal["auto", "gramian", "atoms"]
-
-COMPUTES_SOONER = "avx512f"
-"""Instructions with which inner products are computed sooner than looked up."""
 
 WORTHWHILE = 200
 """Images from which on checking the Gramian's tiles costs less than the inner products that it spares."""
@@ -64,7 +58,7 @@ def stored_gramian(
         return gramian
     n_atoms, n_features = dictionary.shape("atoms")
     little = n_images < WORTHWHILE or is_small(n_atoms, n_features, params.steps)
-    if means.inhibition == "atoms" or means.method == "direct" or little or processor_has(COMPUTES_SOONER):
+    if means.inhibition == "atoms" or means.method == "direct" or little:
         return None
     if not store.present(path):
         return None

@@ -45,6 +45,7 @@ class Evaluation:
         truth: (n,) true classes, -1 where the dictionary lacks it.
         predictions, baselines: by name.
         left_out: why a decoder or a baseline is not among them, by name.
+        trained: which of the predictions are of decoders that were trained.
 
     """
 
@@ -57,6 +58,7 @@ class Evaluation:
     predictions: Mapping[str, Predictions]
     baselines: Mapping[str, Predictions]
     left_out: Mapping[str, str]
+    trained: tuple[str, ...] = ()
 
     @property
     def classes(self) -> list[str]:
@@ -163,7 +165,8 @@ def collect(
     found = {name: of_decoder(name, codes, split) for name in decoders}
     found |= dict(_if_there(optional, lambda name: of_decoder(name, codes, split), left_out))
     compared = dict(_if_there(baselines, lambda name: of_baseline(name, dictionary, features, rows, split), left_out))
-    return Evaluation(split, features, dictionary, codes, rows, truth, found, compared, left_out)
+    trained = tuple(name for name in optional if name in found)
+    return Evaluation(split, features, dictionary, codes, rows, truth, found, compared, left_out, trained)
 
 
 def _needed(codes: store.Codes, predictions: int) -> int:

@@ -96,13 +96,18 @@ def confusion_matrices(
     return figure
 
 
-def firing_curve(share: NDArray[np.float64], width: float = 8.0) -> Figure:
-    """Share of neurons firing after each step, (K,), averaged over images (paper, Fig. 7)."""
+def firing_curve(share: NDArray[np.float64], paper: float | None, width: float = 8.0) -> Figure:
+    """Share of neurons firing after each step, (K,), averaged over images (Fig. 7), beside the paper's average."""
     figure = _figure((width, 0.56 * width))
     axes = figure.subplots()
-    axes.plot(np.arange(1, len(share) + 1), 100 * share)
+    axes.plot(np.arange(1, len(share) + 1), 100 * share, label="each step")
+    average = 100 * share.mean()
+    axes.axhline(average, color="C0", linestyle=":", label=f"average, {average:.2f} %")
+    if paper is not None:
+        axes.axhline(100 * paper, color="C1", linestyle="--", label=f"the paper's average, {100 * paper:g} %")
     axes.set(xlabel="step", ylabel="neurons firing (%)", ylim=(0, None))
     axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     return figure
 
 

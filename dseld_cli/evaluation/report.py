@@ -11,7 +11,9 @@ from dseld_cli import __version__
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
 from dseld_cli.evaluation.gallery import Thumbnails, gallery, without_path
+from dseld_cli.evaluation.paper import beside, papers_firing
 from dseld_cli.evaluation.pictures import uri
+from dseld_cli.evaluation.tables import figures
 from dseld_cli.evaluation.workload import Workload, measured
 from dseld_cli.runtime.text import shown
 from dseld_cli.store import project as paths
@@ -50,13 +52,15 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "firing": firing_shares(firing),
         "confusion": drawings(plots.confusion_matrices, found.confusion(), found.classes),
         "per_class": drawings(plots.per_class_accuracy, found.per_class()),
-        "firing_curve": drawings(plots.firing_curve, firing.mean(axis=0)),
+        "firing_curve": drawings(plots.firing_curve, firing.mean(axis=0), papers_firing(setting["exemplars"])),
         "energy": _energy(found),
         "cost": _cost(setting),
         "gallery": gallery(found, decider, thumbnails),
         "decider": decider,
         "reconstruction": _reconstruction(),
         "sweeps": list(_sweeps()),
+        "paper": [row for row in beside([figures(found)]) if row.ours is not None],
+        "trained": found.trained,
     }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
+from dseld_cli.evaluation.gallery import without_path
+from dseld_cli.evaluation.paper import papers_firing
 from dseld_cli.runtime.text import cell, json_text
 from dseld_cli.store import project as paths
 
@@ -18,6 +20,8 @@ from dseld_cli.store import project as paths
 def figures(evaluation: Evaluation) -> dict[str, Any]:
     """Return the main figures, as metrics.json has them."""
     return {
+        "dataset": without_path(evaluation.features.info.dataset),
+        "backbone": str(evaluation.dictionary.info.extractor["backbone"]),
         **evaluation.setting(),
         "images_in_dictionary": evaluation.in_dictionary(),
         "firing": firing_shares(evaluation.firing()),
@@ -31,6 +35,7 @@ def files(evaluation: Evaluation, main: Mapping[str, Any]) -> dict[Path, bytes]:
     folder = paths.evaluation(evaluation.split)
     per_class, confusion = evaluation.per_class(), evaluation.confusion()
     pairs = _confusion_rows(confusion, evaluation.classes, evaluation.split)
+    firing = evaluation.firing().mean(axis=0)
     by_class = _per_class_rows(per_class, evaluation.split)
     return {
         folder / "per_class.csv": csv_table(["split", "class", *per_class], by_class),
@@ -38,7 +43,7 @@ def files(evaluation: Evaluation, main: Mapping[str, Any]) -> dict[Path, bytes]:
         folder / "predictions.csv": predictions(evaluation),
         folder / "accuracy.png": plots.png(plots.per_class_accuracy, per_class),
         folder / "confusion.png": plots.png(plots.confusion_matrices, confusion, evaluation.classes),
-        folder / "firing.png": plots.png(plots.firing_curve, evaluation.firing().mean(axis=0)),
+        folder / "firing.png": plots.png(plots.firing_curve, firing, papers_firing(main["exemplars"])),
         paths.metrics(evaluation.split): f"{json_text(main)}\n".encode(),
     }
 

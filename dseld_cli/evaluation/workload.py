@@ -1,16 +1,16 @@
-"""What classifying an image costs, counted as the field does: closed forms from the recurrence, figures from codes.
+"""What classifying an image costs: operations as the paper counts them (Eq. 11), and as NeuroBench does.
 
-From Eq. 3 to 6, for M atoms of N features, K steps, and a share s of the neurons firing at each step, in
-multiply-accumulates (MAC; one is two floating-point operations):
+Eq. 11, for M atoms of N features, K steps, and M^ neurons firing at each, counts additions and multiplications that
+arithmetic needs, zeros that are known left out:
 
-    driving input  b = Phi S             M N            once per image
-    inhibition     (G - I) a             K s M (M - 1)  a firing neuron inhibits every other; silent ones cost nothing
+    driving input  b = Phi S             (2 N - 1) M            once per image
+    inhibition     G a                   2 K M M^               silent neurons cost nothing
     leak and integration of u            K M
-    dictionary     G = Phi Phi^T         N M (M + 1) / 2, once ("training": G is symmetric)
+    dictionary     G = Phi Phi^T         (2 N - 1) M (M + 1)/2  once ("training": G is symmetric)
 
-Without the use of sparsity, s = 1. These are derived from the recurrence, and not a transcription of the paper's
-Eq. 11. Measured figures have NeuroBench's names (Yik et al., 2025): activations are graded, so that every operation
-on them is a MAC, and Effective_ACs, which counts operations on binary spikes, is zero.
+NeuroBench (Yik et al., 2025) counts what synapses carry, on the codes of this run: a multiply-accumulate for each
+weight that an activation other than zero meets, the features' included. Activations are graded, so that every one is a
+MAC, and Effective_ACs, which counts operations on binary spikes, is zero.
 """
 
 from __future__ import annotations
@@ -27,22 +27,11 @@ from dseld_cli.store import project as paths
 
 FLOAT = 4
 """Bytes of a number, float32."""
-PAPER_FEATURES = {
-    "resnet152": 2048,
-    "efficientnet": 1280,
-    "densenet": 1024,
-    "mobilenet": 960,
-    "vgg16": 512,
-    "mnist": 784,
-}
-"""Features per image that the paper's networks give."""
-PAPER_ATOMS, PAPER_STEPS, PAPER_SHARE = 50_000, 100, 0.004
-"""Dictionary, steps, and share of the neurons firing (reported for CIFAR-10)."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """The closed forms for M atoms, N features, K steps and a share of neurons firing, in [0, 1]."""
+    """Eq. 11, in floating-point operations: M atoms, N features, K steps, a share of neurons firing in [0, 1]."""
 
     atoms: int
     features: int
@@ -51,39 +40,39 @@ class Workload:
 
     @property
     def driving_input(self) -> float:
-        """MACs of b = Phi S, per image."""
-        return self.atoms * self.features
+        """FLOPs of b = Phi S, per image."""
+        return (2 * self.features - 1) * self.atoms
 
     @property
     def inhibition(self) -> float:
-        """MACs of (G - I) a over all steps, per image, where only neurons that fire send."""
-        return self.steps * self.share * self.atoms * (self.atoms - 1)
+        """FLOPs of G a over all steps, per image, where only neurons that fire send."""
+        return 2 * self.steps * self.atoms * self.share * self.atoms
 
     @property
     def integration(self) -> float:
-        """MACs of the leak and the Euler step over all steps, per image."""
+        """FLOPs of the leak and the Euler step over all steps, per image."""
         return self.steps * self.atoms
 
     @property
     def image(self) -> float:
-        """MACs per image, all in all."""
+        """FLOPs per image, all in all."""
         return self.driving_input + self.inhibition + self.integration
 
     @property
     def dictionary(self) -> float:
-        """MACs of the Gramian, once."""
-        return self.features * self.atoms * (self.atoms + 1) / 2
+        """FLOPs of the Gramian, once."""
+        return (2 * self.features - 1) * self.atoms * (self.atoms + 1) / 2
 
     def figures(self) -> dict[str, float]:
         """All of it, in units that a person reads: GFLOP per image, TFLOP once, GB."""
         dense = Workload(self.atoms, self.features, self.steps, 1.0)
         return {
-            "driving_input_gflop": 2 * self.driving_input / 1e9,
-            "inhibition_gflop": 2 * self.inhibition / 1e9,
-            "integration_gflop": 2 * self.integration / 1e9,
-            "image_gflop": 2 * self.image / 1e9,
-            "image_gflop_dense": 2 * dense.image / 1e9,
-            "dictionary_tflop": 2 * self.dictionary / 1e12,
+            "driving_input_gflop": self.driving_input / 1e9,
+            "inhibition_gflop": self.inhibition / 1e9,
+            "integration_gflop": self.integration / 1e9,
+            "image_gflop": self.image / 1e9,
+            "image_gflop_dense": dense.image / 1e9,
+            "dictionary_tflop": self.dictionary / 1e12,
             "atoms_gb": FLOAT * self.atoms * self.features / 1e9,
             "gramian_gb": FLOAT * self.atoms**2 / 1e9,
         }

@@ -28,7 +28,11 @@ CLASSES = {
     "fashion-mnist": tuple(CLOTHES.split(",")),
 }
 """Names of their classes, as torchvision has them."""
-FOLDERS = {"imagenet": folders.imagenet, "tiny-imagenet": folders.tiny_imagenet}
+FOLDERS = {
+    "imagenet": folders.imagenet,
+    "tiny-imagenet": folders.tiny_imagenet,
+    "imagenette": folders.imagenette,
+}
 HELD_OUT = 0.2
 """Share of the digits, which have no test split of their own, that is held out: by class, always the same draw."""
 

@@ -149,6 +149,36 @@ def tiny_imagenet(root: Path, split: str) -> Images:
     return _listed(path, classes, sorted(rows))
 
 
+IMAGENETTE = {
+    "n01440764": "tench",
+    "n02102040": "English springer",
+    "n02979186": "cassette player",
+    "n03000684": "chain saw",
+    "n03028079": "church",
+    "n03394916": "French horn",
+    "n03417042": "garbage truck",
+    "n03425413": "gas pump",
+    "n03445777": "golf ball",
+    "n03888257": "parachute",
+}
+"""Its ten classes."""
+
+
+def imagenette(root: Path, split: str) -> Images:
+    """Imagenette, ten classes of ImageNet, as published: train/<wnid>/*, val/<wnid>/*, in any of its sizes.
+
+    Raises:
+        UserError: if it is not there.
+
+    """
+    names = ("imagenette2", "imagenette2-320", "imagenette2-160", "imagenette")
+    path = next((root / name for name in names if (root / name).is_dir()), root)
+    if not all((path / "val" / wnid).is_dir() for wnid in IMAGENETTE):
+        raise UserError(f"imagenette: {root} has no imagenette2: pass --data-root DIR that holds it, unpacked")
+    images = folder(path, split)
+    return replace(images, classes=synset_names(images.classes, {wnid: (name,) for wnid, name in IMAGENETTE.items()}))
+
+
 def _listed(path: Path, classes: Sequence[str], files: FileList) -> Images:
     """Images from a list of files."""
     labels = np.array([label for label, _ in files], dtype=np.int64)

@@ -207,7 +207,6 @@ class Encoder:
 
     def _small(self, features: Float32, excluded: Sequence[Int64]) -> EncodeResult:
         """Code the images of a small problem: blocks of always the same size, one per core."""
-
         (size,) = on_all_cores(lambda _: self.small_block, range(1))
 
         def block(start: int) -> EncodeResult:

@@ -5,22 +5,19 @@ Whoever calls them keeps those arrays alive, and asks for nothing outside of the
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 
-@intrinsic  # type: ignore[misc]
-def load32(_context: Any, _address: Any) -> Any:
-    """Four bytes at an address (uint64), as uint32."""
+def _load32(_context: Any, _address: Any) -> Any:
     return types.uint32(types.uint64), _loading(32)
 
 
-@intrinsic  # type: ignore[misc]
-def load16(_context: Any, _address: Any) -> Any:
-    """Two bytes at an address (uint64), as uint32."""
+def _load16(_context: Any, _address: Any) -> Any:
     return types.uint32(types.uint64), _loading(16)
 
 
@@ -30,3 +27,9 @@ def _loading(bits: int) -> Any:
         return value if bits == 32 else builder.zext(value, ir.IntType(32))
 
     return generate
+
+
+load32 = cast(Callable[[Any], Any], intrinsic(_load32))
+"""Four bytes at an address (uint64), as uint32."""
+load16 = cast(Callable[[Any], Any], intrinsic(_load16))
+"""Two bytes at an address (uint64), as uint32."""

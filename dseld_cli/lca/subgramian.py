@@ -139,9 +139,11 @@ def look_up(
 ) -> None:  # fmt: skip
     """Write the bits of G[W, W] on and below the diagonal, atoms rising, but for what is known of it.
 
-    Atom p of W (w,) is at `within` of row tile[p] of tiles, and joined as the joined[p]-th: between the first `known`
-    nothing is missing. Those of float16 come out 2^112 times too small: their exponent is of another bias. Each entry is a miss of all caches, some hundred nanoseconds. A loop that does nothing but load
-    has many under way at a time, and takes a fifth of what it does with other work in between: so addresses come first.
+    Atom p of W (w,) is at within[p] of row tile[p] of tiles, and joined as the joined[p]-th: between the first `known`
+    nothing is missing. Those of float16 come out 2^112 times too small: their exponent is of another bias.
+
+    Each entry is a miss of all caches, some hundred nanoseconds. A loop that does nothing but load has many under way
+    at a time, and takes a fifth of what it does with other work in between: so addresses come first.
     """
     w = len(within)
     address, column = np.empty(w, np.uint64), np.empty(w, np.int64)

@@ -2,47 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
-from dseld_cli.evaluation.workload import (
-    PAPER_ATOMS,
-    PAPER_FEATURES,
-    PAPER_SHARE,
-    PAPER_STEPS,
-    Workload,
-    measured,
-)
+from dseld_cli.evaluation import paper as papers
+from dseld_cli.evaluation.workload import Workload, measured
 from dseld_cli.runtime.console import say, say_json, table
 from dseld_cli.store import project as paths
+
+KEPT_APART = (
+    "Eq. 11 counts the additions and multiplications of the driving input, of inhibition by neurons that fire, and of "
+    "the leak. NeuroBench counts what synapses carry: a MAC, two operations, for each weight that meets an activation "
+    "or a feature other than zero."
+)
 
 
 def run(
     params: Params, atoms: int | None, features: int | None, percent: float | None, paper: bool, as_json: bool
 ) -> None:
-    """Print the closed forms for a setting, and what was measured here.
+    """Print Eq. 11 for a setting, or the paper's table of it, and what was measured here.
 
     Raises:
-        UserError: if neither the options nor the stores say what the setting is.
+        UserError: if neither the options nor the stores say what the setting is, or both --paper and a setting do.
 
     """
     here = measured()
-    settings = _paper() if paper else {"this": _setting(params, atoms, features, percent, here)}
+    if paper and not (atoms is features is percent is None):
+        raise UserError("--paper is of the paper's settings: leave out --atoms, --features and --firing, or --paper")
+    setting = None if paper else _setting(params, atoms, features, percent, here)
     found = {
-        "workload": {name: asdict(setting) | setting.figures() for name, setting in settings.items()},
+        "workload": _paper() if setting is None else {"this": asdict(setting) | setting.figures()},
         "measured": None if here is None else {k: v for k, v in here.items() if k != "share"},
     }
     if as_json:
         say_json(found)
+        return
+    if setting is None:
+        _show_paper()
     else:
-        _show(settings, found["measured"])
+        _show(setting)
+    _show_measured(found["measured"])
 
 
-def _paper() -> dict[str, Workload]:
-    return {name: Workload(PAPER_ATOMS, n, PAPER_STEPS, PAPER_SHARE) for name, n in PAPER_FEATURES.items()}
+def _paper() -> dict[str, dict[str, float]]:
+    return {
+        row.extractor: {
+            "features": row.features,
+            "dictionary_tflop": papers.training_flops(row.features) / 1e12,
+            "image_gflop": papers.flops(row.features) / 1e9,
+            f"image_gflop_at_{papers.FEW_STEPS}_steps": papers.flops(row.features, papers.FEW_STEPS) / 1e9,
+        }
+        for row in papers.COST
+    }
+
+
+def _show_paper() -> None:
+    """Show Table 4 of the paper as Eq. 11 gives it."""
+    rows, notes = [], []
+    for row in papers.COST:
+        found = {steps: papers.flops(row.features, steps) / 1e9 for steps in (papers.STEPS, papers.FEW_STEPS)}
+        cut = [steps for steps in found if (row.extractor, steps) in papers.CUT]
+        for steps in cut:
+            notes.append(f"* {found[steps]:.4f} at K = {steps}: the paper prints {row.image_few}, cut, not rounded")
+        gramian = papers.printed(papers.training_flops(row.features) / 1e12)
+        name = f"{row.extractor} *" if cut else row.extractor
+        rows.append([name, str(row.features), gramian, *(papers.printed(value) for value in found.values())])
+    columns = [
+        "extractor",
+        "features",
+        "Gramian, TFLOP",
+        *(f"K = {k}, GFLOP" for k in (papers.STEPS, papers.FEW_STEPS)),
+    ]
+    share = 100 * papers.FIRING / papers.ATOMS
+    table(f"Eq. 11 (the paper's Table 4): {papers.ATOMS} atoms, {papers.FIRING} firing ({share:g} %)", columns, rows)
+    for note in notes:
+        say(note)
 
 
 def _setting(
@@ -63,18 +101,24 @@ def _setting(
     return Workload(atoms, features, params.lca.steps, share)
 
 
-def _show(settings: dict[str, Workload], here: dict[str, Any] | None) -> None:
-    columns = ["setting", "atoms", "features", "steps", "firing %", "b", "inhibition", "leak", "image", "dense"]
-    rows = []
-    for name, setting in settings.items():
-        f = setting.figures()
-        gflop = [f[f"{key}_gflop"] for key in ("driving_input", "inhibition", "integration", "image")]
-        shape = [str(setting.atoms), str(setting.features), str(setting.steps), f"{100 * setting.share:.2f}"]
-        rows.append([name, *shape, *(f"{value:.3g}" for value in [*gflop, f["image_gflop_dense"]])])
-    table("GFLOP per image (closed form, Eq. 3 to 6)", columns, rows)
-    once = ([n, *(f"{s.figures()[key]:.4g}" for key in ("dictionary_tflop", "atoms_gb", "gramian_gb"))]
-            for n, s in settings.items())  # fmt: skip
-    table("Once", ["setting", "Gramian, TFLOP", "atoms, GB", "Gramian, GB"], once)
+def _show(setting: Workload) -> None:
+    f = setting.figures()
+    rows = [
+        ["driving input, Phi S", f"{f['driving_input_gflop']:.4g} GFLOP"],
+        ["inhibition, G a", f"{f['inhibition_gflop']:.4g} GFLOP"],
+        ["leak and integration", f"{f['integration_gflop']:.4g} GFLOP"],
+        ["an image", f"{f['image_gflop']:.4g} GFLOP"],
+        ["an image, if all neurons fired", f"{f['image_gflop_dense']:.4g} GFLOP"],
+        ["the Gramian, once", f"{f['dictionary_tflop']:.4g} TFLOP"],
+        ["atoms", f"{f['atoms_gb']:.4g} GB"],
+        ["the Gramian, dense", f"{f['gramian_gb']:.4g} GB"],
+    ]
+    shape = f"{setting.atoms} atoms of {setting.features} features, {setting.steps} steps"
+    firing = f"{setting.share * setting.atoms:.4g} firing ({100 * setting.share:.2f} %)"
+    table(f"Eq. 11: {shape}, {firing}", ["what", "figure"], rows)
+
+
+def _show_measured(here: Mapping[str, Any] | None) -> None:
     if here is None:
         say("measured: nothing, there are no codes of the test split over the current dictionary")
         return
@@ -91,3 +135,4 @@ def _show(settings: dict[str, Workload], here: dict[str, Any] | None) -> None:
         spent = f"{here['products']:.2f} passes over the atoms, {here['products_gflop']:.3g} GFLOP"
         rows.append(["what the encoder spent", spent])
     table(f"Measured on {here['images']} coded images, each", ["NeuroBench", "figure"], rows)
+    say(KEPT_APART)

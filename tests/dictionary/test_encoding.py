@@ -11,7 +11,7 @@ from dseld_cli.errors import StoreMissing
 from dseld_cli.lca.recurrence import LCAParams
 
 GIB = 2**30
-FITTING = {"is_small": lambda *_: False, "processor_has": lambda _: False, "free_memory": lambda: GIB}
+FITTING = {"is_small": lambda *_: False, "free_memory": lambda: GIB}
 
 
 def chosen(
@@ -35,7 +35,6 @@ def test_the_store_is_used_where_it_pays(quickstart: Path, monkeypatch: pytest.M
         {"inhibition": "atoms"},
         {"is_small": lambda *_: True},
         {"free_memory": lambda: 2**20},
-        {"processor_has": lambda instructions: instructions == "avx512f"},
     ],
 )
 def test_else_the_atoms_are_multiplied(

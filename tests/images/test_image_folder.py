@@ -10,7 +10,7 @@ import torch
 from dseld_cli.errors import UserError
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
-from dseld_cli.images.image_folder import files_of, synset_names
+from dseld_cli.images.image_folder import IMAGENETTE, files_of, synset_names
 from tests.conftest import image_folder
 
 
@@ -192,6 +192,18 @@ def test_tiny_imagenet_as_published(tmp_path: Path) -> None:
     np.testing.assert_array_equal(train.labels, [0, 1, 1])
     assert labelled(test) == [("goldfish", "val/images/1.png"), ("bullfrog", "val/images/0.png")]
     assert test.load(0).size == (6, 6)
+
+
+def test_imagenette_as_published(tmp_path: Path) -> None:
+    root = tmp_path / "imagenette2-160"
+    image_folder(root / "train", dict.fromkeys(IMAGENETTE, 1), ".")
+    with pytest.raises(UserError, match="pass --data-root DIR that holds it, unpacked"):
+        images("imagenette", tmp_path, "test")
+    image_folder(root / "val", dict.fromkeys(IMAGENETTE, 2), ".")
+    train, test = images("imagenette", tmp_path, "train"), images("imagenette", root, "test")
+    assert train.classes == test.classes == tuple(IMAGENETTE.values())
+    assert (len(train), len(test)) == (10, 20)
+    assert labelled(test)[-1] == ("parachute", "val/n03888257/1.png")
 
 
 def test_files_of_a_file_and_of_a_folder(tmp_path: Path) -> None:

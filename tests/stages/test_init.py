@@ -23,7 +23,7 @@ def test_every_preset_is_a_valid_params_yaml_with_its_comments(
     shipped, written = (ROOT / "params.yaml").read_text(), Path("project/params.yaml").read_text()
     assert written.count("#") == shipped.count("#")
     if name == "cifar100-resnet152":
-        assert (params.data.dataset, params.extract.backbone) == ("cifar100", "resnet152")
+        assert (params.data.dataset, params.extract.backbone) == ("cifar100", "resnet152@IMAGENET1K_V2")
         assert (params.build_dict.size, params.lca.lambda_, params.lca.tau, params.lca.steps) == (50_000, 2, 100, 100)
     assert all(Path("project", file).is_file() for file in FILES)
     assert Path("project/.git").is_dir()
@@ -105,6 +105,6 @@ def test_a_project_within_a_repository_is_left_to_its_owner_to_commit(
 
 def test_presets_are_listed_with_what_they_are(run: Run) -> None:
     lines = [line.split() for line in run("init --list-presets").stdout.splitlines()]
-    assert ["cifar100-resnet152", "cifar100", "resnet152", "50000", "2.0"] in lines
-    assert ["digits", "digits", "none", "all", "1.0"] in lines
+    assert ["cifar100-resnet152", "resnet152@IMAGENET1K_V2", "79.32"] in lines
+    assert ["digits", "none"] in lines
     assert {line[0] for line in lines if line} >= set(PRESETS)

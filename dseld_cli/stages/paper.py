@@ -1,0 +1,85 @@
+"""`dseld paper`: every figure of the paper beside what finished runs have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dseld_cli.errors import UserError
+from dseld_cli.evaluation.paper import OTHERS, RECONSTRUCTION, SOURCES, TIMES, beside
+from dseld_cli.runtime.console import say, say_json, table
+from dseld_cli.store import project as paths
+
+NEEDED = ("dataset", "backbone", "exemplars", "decoders")
+
+
+def run(folders: Sequence[Path], as_json: bool) -> None:
+    """Print the paper's tables, with the figures of the projects in `folders` where they have some.
+
+    Raises:
+        UserError: if a folder has no metrics.json, or one that is not of `dseld evaluate`.
+
+    """
+    rows = beside([run for folder in folders if (run := _metrics(folder, required=len(folders) > 1))])
+    rebuilt = next((found for folder in folders if (found := _reconstruction(folder))), None)
+    if as_json:
+        say_json({"accuracy": [asdict(row) for row in rows], "reconstruction": rebuilt})
+        return
+    cells = [
+        [
+            row.dataset,
+            row.extractor,
+            row.decoder,
+            "-" if row.theirs is None else f"{row.theirs:.2f}",
+            "-" if row.ours is None else f"{row.ours:.2f}",
+            "" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}",
+            "" if row.exemplars is None else str(row.exemplars),
+        ]
+        for row in rows
+    ]
+    columns = ["data set", "extractor", "decoder", "paper", "here", "95 % interval", "exemplars"]
+    table("Top-1 in percent (the paper's Tables 3 and 6; 50000 exemplars there)", columns, cells)
+    others = [[other.dataset, other.method, other.architecture, f"{other.top1:.2f}"] for other in OTHERS]
+    table("Other spiking networks, as Table 6 has them", ["data set", "method", "architecture", "top-1"], others)
+    say("; ".join(f"{method}: {source}" for method, source in SOURCES.items()))
+    _show_reconstruction(rebuilt)
+    times = [[name, str(batch), *(f"{value:g}" for value in ms)] for name, batch, *ms in TIMES]
+    table(
+        "Milliseconds an image (Table 5; here: `dseld timing`)",
+        ["device", "batch", "extraction", "encoding", "decoding", "total"],
+        times,
+    )
+    say("operations an image (Table 4): `dseld workload --paper`; neurons firing at each step (Fig. 7): `dseld report`")
+
+
+def _metrics(folder: Path, required: bool) -> dict[str, Any] | None:
+    path = folder / paths.metrics("test")
+    if not path.exists():
+        if required:
+            raise UserError(f"no {path}: name folders of projects in which `dseld evaluate` has run")
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    if not isinstance(found, dict) or not all(key in found for key in NEEDED):
+        raise UserError(f"{path} does not say what it is of: run `dseld evaluate` there again")
+    return found
+
+
+def _reconstruction(folder: Path) -> dict[str, Any] | None:
+    path = folder / paths.RECONSTRUCTION / "figures.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _show_reconstruction(found: dict[str, Any] | None) -> None:
+    keys = ("mse", "psnr", "ssim", "steps")
+    rows = [[f"paper, {name}", *(f"{f[key]:g}" for key in keys)] for name, f in RECONSTRUCTION.items()]
+    for name, f in (found or {"dictionaries": {}})["dictionaries"].items():
+        rows.append([f"here, {name}", *(f"{f[key]:.4g}" for key in (*keys[:3], "steps_to_settle"))])
+    of = f"; here {found['dataset']}" if found else ""
+    title = f"Reconstruction (Table 1: an automobile of CIFAR-10{of})"
+    table(title, ["dictionary", "MSE", "PSNR", "SSIM", "steps"], rows)
