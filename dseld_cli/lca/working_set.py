@@ -170,17 +170,16 @@ class WorkingSets:
             stay = [image for image in images if image not in joined]
             images = stay + self._simulate(joined, rows, precision, report, outcomes)
         for _ in range(MAX_ROUNDS):
-            while len(images) > 1 and crowded(images, len(part)):
-                images.sort(key=lambda image: len(image.working_set))
-                later.append(images.pop().number)
-            images = self._round(images, rows, products, report, outcomes)
+            images = put_off(images, len(part), later)
+            images = self._round(images, len(part), rows, products, report, outcomes, later)
             if not images:
                 break
         return later
 
     def _round(
-        self, images: list[Image], rows: Rows, products: Products, report: Report, outcomes: dict[int, Outcome]
-    ) -> list[Image]:
+        self, images: list[Image], batch: int, rows: Rows, products: Products, report: Report,
+        outcomes: dict[int, Outcome], later: list[int],
+    ) -> list[Image]:  # fmt: skip
         """Screen all atoms for images, and follow those whose path moves; which images are to be screened again."""
         with report.phase("screen"):
             certificates, near = self._screen(images, rows, products, report)
@@ -192,6 +191,7 @@ class WorkingSets:
         positions = {image.number: i for i, image in enumerate(images)}
         lost = []
         for look in range(MAX_LOOKS + 1):
+            moving = put_off(moving, batch, later)
             moving = self._simulate(moving, rows, products.precision, report, outcomes)
             if not moving or look == MAX_LOOKS:
                 break
@@ -223,6 +223,7 @@ class WorkingSets:
             assert image.outcome is not None
             outcomes[image.number] = image.outcome
             report.proved[image.number] = True
+            image.working_set.gram = np.zeros((0, 0), np.float32)  # the memory is for those that go on
             return []
         image.admit(atoms[excess >= -MARGIN * self.params.lambda_])
         return [image] if self._pays_off(image) else []
@@ -344,6 +345,16 @@ def diverged(energy: Float64) -> bool:
 def skipped(images: Sequence[Image]) -> Ragged:
     """Atoms that each image does not ask about: its working set, and those that it must not use."""
     return Ragged.of([np.union1d(image.working_set.atoms, image.excluded) for image in images])
+
+
+def put_off(images: list[Image], batch: int, later: list[int]) -> list[Image]:
+    """Images that fit in memory together, of a batch of so many: the others, those of most neurons, go to `later`."""
+    if not crowded(images, batch):
+        return images
+    stay = sorted(images, key=lambda image: len(image.working_set))
+    while len(stay) > 1 and crowded(stay, batch):
+        later.append(stay.pop().number)
+    return stay
 
 
 def crowded(images: Iterable[Image], batch: int) -> bool:

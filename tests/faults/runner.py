@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+import time
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -89,25 +90,40 @@ def verify(folder: str) -> dict[str, str]:
     return found
 
 
+def started(app: Any, trial: dict[str, Any]) -> tuple[int, int]:
+    """Run a trial in a child: its process, and the pipe that its answer comes from."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(read)
+        if trial["command"] == ["verify-all"]:
+            os.write(write, json.dumps(verify(trial["folder"])).encode())
+            os._exit(0)
+        run(app, trial, write)
+    os.close(write)
+    return child, read
+
+
+def ended(child: int, read: int) -> dict[str, Any]:
+    """Wait for a child: its answer, and whether it was killed."""
+    with os.fdopen(read, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return {**(json.loads(answer) if answer else {}), "killed": os.WIFSIGNALED(status)}
+
+
 def main() -> None:
     app = load()
     print("ready", flush=True)
     for line in sys.stdin:
         trial = json.loads(line)
-        read, write = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(read)
-            if trial["command"] == ["verify-all"]:
-                os.write(write, json.dumps(verify(trial["folder"])).encode())
-                os._exit(0)
-            run(app, trial, write)
-        os.close(write)
-        with os.fdopen(read, "rb") as pipe:
-            answer = pipe.read()
-        _, status = os.waitpid(child, 0)
-        found = json.loads(answer) if answer else {}
-        print(json.dumps({**found, "killed": os.WIFSIGNALED(status)}), flush=True)
+        first = started(app, trial)
+        if beside := trial.get("beside"):
+            time.sleep(trial["delay"])
+            second = ended(*started(app, {**trial, "command": beside}))
+            print(json.dumps({"first": ended(*first), "second": second}), flush=True)
+        else:
+            print(json.dumps(ended(*first)), flush=True)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,15 @@ class World:
         self.process.stdin.flush()
         return dict(json.loads(self._answer()))
 
+    def side_by_side(self, command: str, other: str, delay: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Run a command, and another that starts `delay` seconds later: what came of each."""
+        trial = {"folder": str(self.work), "command": command.split(), "at": -1, "errno": 0, "flags": 0}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({**trial, "beside": other.split(), "delay": delay}) + "\n")
+        self.process.stdin.flush()
+        found = json.loads(self._answer())
+        return found["first"], found["second"]
+
     def fine(self, command: str) -> dict[str, Any]:
         """Run a command without a fault, which has to succeed."""
         found = self.run(command)

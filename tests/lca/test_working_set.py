@@ -168,6 +168,26 @@ def test_images_whose_working_sets_do_not_fit_together_are_coded_in_smaller_batc
     assert_same(coded, S, Phi, params)
 
 
+def test_matrices_of_working_sets_never_take_more_memory_together_than_was_said(monkeypatch):
+    """Neither at first, nor when hundreds of atoms join many images at once."""
+    S, Phi = clustered()
+    taken, simulate = [], working_set.WorkingSets._simulate
+
+    def watched(self, images, *rest):
+        taken.append(sum(len(image.working_set) ** 2 for image in images))
+        return simulate(self, images, *rest)
+
+    monkeypatch.setattr(working_set.WorkingSets, "_simulate", watched)
+    small = {"START": 20, "TYPICAL": 20, "LARGEST": 200, "MOST_VIOLATORS": 60}
+    with mock.patch.multiple(working_set, **small):
+        assert_same(encode(S, Phi, LCAParams(2.0)), S, Phi, LCAParams(2.0))
+        assert max(taken) <= len(S) * 20**2 + 200**2
+    with mock.patch.multiple(working_set, **small), mock.patch.object(working_set, "put_off", lambda images, *_: images):
+        taken.clear()
+        encode(S, Phi, LCAParams(2.0))
+        assert max(taken) > len(S) * 20**2 + 200**2, "the problem is too small to show anything"
+
+
 def test_an_image_s_code_does_not_depend_on_its_batch():
     S, Phi = clustered()
     params = LCAParams(2.0, 100.0, 100)
