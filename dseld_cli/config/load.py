@@ -124,6 +124,8 @@ def _explain(error: Any, origins: Mapping[str, str], path: Path) -> str:
     if first["type"] == "extra_forbidden":
         known = _allowed(location[:-1])
         return f"{path}: unknown key {key}{suggestion(str(location[-1]), known)}; allowed here: {', '.join(known)}"
+    if first["type"] == "too_short":
+        return f"{origin}: {key} is empty: name at least one"
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
     meant = ""
     if first["type"] == "literal_error" and isinstance(first["input"], str):

@@ -49,12 +49,14 @@ class Sources:
     Attributes:
         how: how features of folders are extracted.
         device: where the network runs: cpu or cuda.
+        memory: budget in bytes of extracting.
         extractor: identity of what made the base's features; those of folders are made alike.
 
     """
 
     how: Extracting
     device: str
+    memory: int
     extractor: Mapping[str, Any]
 
     def features(self, name: str) -> store.Features:
@@ -80,7 +82,7 @@ class Sources:
 
     def _extract(self, name: str, found: Images, path: Path, contents: str) -> None:
         facts = {"dataset": name, "split": "train", "limit_per_class": "all", "seed": 0, "val_share": 0}
-        work = Work(self.device, self.how.batch_size, self.how.workers, self.how.broken == "skip")
+        work = Work(self.device, self.how.batch_size, self.how.workers, self.how.broken == "skip", self.memory)
         if not work.skip:
             require_whole([found], work.memory)
         extractor = restored(self.extractor, self.how.weights, self.device)

@@ -16,13 +16,26 @@ MOST = 3
 """Differences that are named."""
 
 
-def differing(found: store.Store[Any], wanted: Mapping[str, object], facts: Mapping[str, object]) -> list[str]:
-    """Differences between keys of params.yaml and the same facts as the provenance of a store has them.
+def other_features(features: store.Features, dataset: str, backbone: str) -> str | None:
+    """Say in one line that features are of another data set or backbone than params.yaml names; None if they are not.
 
-    Facts that the store does not know, as of features that were brought along, differ from nothing.
+    Features that were brought along are of a data set that is not known, which differs from none.
     """
-    known = {key: value for key, value in wanted.items() if key in facts and facts[key] != value}
-    return [f"{key} is {value}, {found.path} was made with {facts[key]}" for key, value in known.items()]
+    info = features.info
+    wanted = {"data.dataset": (dataset, info.dataset), "extract.backbone": (backbone, info.extractor["backbone"])}
+    if info.dataset == store.FeaturesInfo.dataset:
+        return None
+    other = [
+        f"{key} is {said}, not {made}"
+        for key, (said, made) in wanted.items()
+        if said.partition("@")[0] != made.partition("@")[0]
+    ]
+    if not other:
+        return None
+    return (
+        f"{features.path} is used as it is, but in params.yaml {' and '.join(other)}: `dseld extract ... --save` keeps "
+        "there what it was made with, `dvc repro` makes what is there"
+    )
 
 
 def disagreements(dictionary: store.Dictionary, listed: Listed, base: store.Base | None = None) -> list[str]:

@@ -53,7 +53,7 @@ def _add(params: Params, base: store.Base, source: str) -> None:
 
 
 def _composed(params: Params, base: store.Base) -> Composition:
-    wanted = compose(base, params, Sources(params.extract, params.run.device, base.info.extractor).features)
+    wanted = compose(base, params, Sources(params.extract, params.run.device, params.run.memory, base.info.extractor).features)
     for name in wanted.unmatched:
         warn(f"removals: {name} names no image of the base or an addition")
     return wanted

@@ -105,6 +105,8 @@ def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
     """
     files = [file for path in images for file in folders.files_of(path)]
     found = list(_all(loaded(params), files, params.extract.broken == "skip"))
+    if not found:
+        raise UserError(f"none of the {len(files)} images could be read")
     if as_json:
         say_json([verdict.plain() for verdict in found])
     else:
@@ -210,8 +212,6 @@ def _require_fits(features: NDArray[np.float32], dictionary: store.Dictionary, i
 
 def show(verdicts: Sequence[Verdict]) -> None:
     """Print verdicts as a table, with an exemplar per line."""
-    if not verdicts:
-        return say("no image could be read")
     rows = []
     for verdict in verdicts:
         head = [verdict.image, verdict.label or "undecided", f"{verdict.score:.3g}"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.agreement import other_features
 from dseld_cli.evaluation.evaluation import Evaluation, collect
 from dseld_cli.evaluation.tables import figures, files
 from dseld_cli.runtime.console import say, table, warn
@@ -25,6 +26,8 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
     optional = () if decoders else params.trained_decoders
     baselines = () if decoders else params.baselines.names
     found = collect(split, decoders or params.decoders, optional, baselines, params.run.memory)
+    if said := other_features(found.features, params.data.dataset, params.extract.backbone):
+        warn(said)
     for name, why in found.left_out.items():
         say(f"without {name}: {why}")
     main = figures(found)

@@ -39,7 +39,7 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         gone = {listed(name) for name in names} & set(params.additions)
         stay = [name for name in params.additions if name not in gone]
         listing = params.model_copy(update={"additions": stay, "compact": compact or params.compact})
-        sources = Sources(params.extract, params.run.device, base.info.extractor)
+        sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
         left = compose(base, listing, sources.features)
         images = [name for name in names if listed(name) not in gone] + [_at(left, place) for place in places]
         _require_known(images, left)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
+from dseld_cli.dictionary.agreement import other_features
 from dseld_cli.evaluation.evaluation import collect
 from dseld_cli.evaluation.pictures import thumbnails
 from dseld_cli.evaluation.report import page
-from dseld_cli.runtime.console import say
+from dseld_cli.runtime.console import say, warn
 from dseld_cli.runtime.outputs import together
 
 ENDINGS = (".html", ".htm")
@@ -34,6 +35,8 @@ def run(params: Params, output: Path) -> None:
     if output.exists() and TITLE not in output.read_bytes()[:1000]:
         raise UserError(f"--output {output} is there already, and is no report of dseld's: choose another name")
     found = collect("test", params.decoders, params.trained_decoders, params.baselines.names, params.run.memory)
+    if said := other_features(found.features, params.data.dataset, params.extract.backbone):
+        warn(said)
     show = partial(thumbnails, dictionary=found.dictionary, root=Path(params.data.root))
     with together() as aside:
         aside(output).write_text(page(found, show), encoding="utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dseld_cli import store
-from dseld_cli.dictionary.agreement import MOST, differing, disagreements, warning
+from dseld_cli.dictionary.agreement import MOST, disagreements, other_features, warning
 from dseld_cli.dictionary.growth import grow
 from dseld_cli.dictionary.manifest import compose
 
@@ -97,7 +97,20 @@ def test_many_differences_stay_one_printable_line(base: Any) -> None:
     assert "\n" not in said
 
 
-def test_facts_of_a_store_are_compared_where_it_has_them(base: Any) -> None:
-    wanted = {"data.dataset": "folder:photos", "extract.backbone": "x", "extract.seed": 3}
-    facts = {"data.dataset": "digits", "extract.backbone": "x"}
-    assert differing(base, wanted, facts) == [f"data.dataset is folder:photos, {base.path} was made with digits"]
+@pytest.mark.parametrize(
+    ("dataset", "backbone", "made", "said"),
+    [
+        ("digits", "none", "digits", None),
+        ("digits", "resnet50@IMAGENET1K_V2", "digits", "extract.backbone is resnet50@IMAGENET1K_V2, not none"),
+        ("mnist", "none", "digits", "data.dataset is mnist, not digits"),
+        ("mnist", "none", "given", None),
+    ],
+)
+def test_features_of_another_data_set_are_said_to_be(
+    tmp_path: Path, dataset: str, backbone: str, made: str, said: str | None
+) -> None:
+    info = store.FeaturesInfo(split="test", classes=("a",), extractor={"backbone": "none"}, dataset=made)
+    rows = {"features": np.ones((1, 2), np.float32), "labels": np.zeros(1, np.int64), "source": np.array(["x"], "T")}
+    store.write(tmp_path / "test.zarr", info, rows)
+    found = other_features(store.open_store(tmp_path / "test.zarr", store.FeaturesInfo), dataset, backbone)
+    assert (found is None) if said is None else (found is not None and said in found)
