@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import shutil
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -47,18 +47,16 @@ def project(folder: Path, **changes: object) -> None:
 
 
 def dseld(folder: Path, *arguments: str) -> tuple[float, int, str]:
-    """Run dseld under `/usr/bin/time -v`: seconds, peak resident bytes, what it said."""
-    timer = ["/usr/bin/time", "-v"] if shutil.which("time") else []
-    began = time.monotonic()
-    done = subprocess.run(
-        [*timer, sys.executable, "-c", "from dseld_cli.cli.app import app; app()", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.monotonic() - began
-    if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
-    peak = re.search(r"Maximum resident set size \(kbytes\): (\d+)", done.stderr)
-    return seconds, 1024 * int(peak[1]) if peak else 0, done.stdout.strip()
+    """Run dseld in a folder: seconds, peak resident bytes, what it said."""
+    command = [sys.executable, "-c", "from dseld_cli.cli.app import app; app()", *arguments]
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+        began = time.monotonic()
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=errors)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise SystemExit(said.read() + errors.read())
+        return seconds, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024), said.read().strip()
