@@ -6,9 +6,6 @@ command line, a line of params.yaml edited by hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dseld_cli import store
 from dseld_cli.dictionary.manifest import Listed
 

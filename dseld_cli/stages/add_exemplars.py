@@ -53,7 +53,8 @@ def _add(params: Params, base: store.Base, source: str) -> None:
 
 
 def _composed(params: Params, base: store.Base) -> Composition:
-    wanted = compose(base, params, Sources(params.extract, params.run.device, params.run.memory, base.info.extractor).features)
+    sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
+    wanted = compose(base, params, sources.features)
     for name in wanted.unmatched:
         warn(f"removals: {name} names no image of the base or an addition")
     return wanted

@@ -28,7 +28,8 @@ def run(params: Params, base_only: bool = False) -> None:
     if base_only:
         return
     base = store.open_store(paths.BASE, store.BaseInfo)
-    wanted = compose(base, params, Sources(params.extract, params.run.device, params.run.memory, base.info.extractor).features)
+    sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
+    wanted = compose(base, params, sources.features)
     for name in wanted.unmatched:
         warn(f"removals: {name} names no image of the base or an addition")
     say(str(grow(paths.DICTIONARY, wanted, track)))

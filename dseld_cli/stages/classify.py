@@ -26,7 +26,7 @@ from dseld_cli.evaluation.explain import explain
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import open_image, printable
 from dseld_cli.lca.encoder import Encoder
-from dseld_cli.runtime.console import say, say_json, table, track, warn
+from dseld_cli.runtime.console import say_json, table, track, warn
 from dseld_cli.store import project as paths
 
 BATCH = 32

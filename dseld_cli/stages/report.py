@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from dseld_cli.config.schema import Params
-from dseld_cli.errors import UserError
 from dseld_cli.dictionary.agreement import other_features
+from dseld_cli.errors import UserError
 from dseld_cli.evaluation.evaluation import collect
 from dseld_cli.evaluation.pictures import thumbnails
 from dseld_cli.evaluation.report import page

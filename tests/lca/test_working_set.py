@@ -182,7 +182,8 @@ def test_matrices_of_working_sets_never_take_more_memory_together_than_was_said(
     with mock.patch.multiple(working_set, **small):
         assert_same(encode(S, Phi, LCAParams(2.0)), S, Phi, LCAParams(2.0))
         assert max(taken) <= len(S) * 20**2 + 200**2
-    with mock.patch.multiple(working_set, **small), mock.patch.object(working_set, "put_off", lambda images, *_: images):
+    all_at_once = mock.patch.object(working_set, "put_off", lambda images, *_: images)
+    with mock.patch.multiple(working_set, **small), all_at_once:
         taken.clear()
         encode(S, Phi, LCAParams(2.0))
         assert max(taken) > len(S) * 20**2 + 200**2, "the problem is too small to show anything"
