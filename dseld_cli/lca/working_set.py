@@ -162,7 +162,8 @@ class WorkingSets:
         images = [
             Image(i, features[i], excluded[i], WorkingSet(start.of(row)[0][:START])) for row, i in enumerate(part)
         ]
-        rows, later = Rows(self.atoms), []
+        rows = Rows(self.atoms)
+        later: list[int] = []
         images = self._simulate(images, rows, precision, report, outcomes)
         if self.screen.sketch and images:
             with report.phase("sketch"):

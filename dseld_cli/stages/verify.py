@@ -7,18 +7,22 @@ from pathlib import Path
 
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import FOLDER
+from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say, track
 from dseld_cli.store import project as paths
-from dseld_cli.store.check import check, folders
+from dseld_cli.store.check import ENDINGS, check, folders
 
 
 def run(params: Params, more: Sequence[Path] = (), repair: bool = False) -> int:
     """Look through all stores and drafts below data/, additions and `more` stores; a line each. How many are damaged.
 
     Raises:
+        UserError: if one of `more` is named as no store is.
         OSError: if the disk does not let us know.
 
     """
+    if wrong := [path for path in more if not path.name.endswith(ENDINGS)]:
+        raise UserError(f"verify {wrong[0]}: that is no store of dseld's: those end in {ENDINGS[0]}")
     additions = [Path(name) for name in params.additions if not name.startswith(FOLDER)]
     found = [check(path, repair, track) for path in dict.fromkeys([*folders(paths.DATA), *additions, *more])]
     for one in found:

@@ -114,5 +114,5 @@ def test_stores_elsewhere_are_looked_through_when_named(small: Path, tmp_path: P
 @pytest.mark.parametrize("name", ["", ".", "..", "/", "params.yaml", "nowhere"])
 def test_what_cannot_be_a_store_is_said_to_be_none(project: Path, name: str) -> None:
     found = verify(name)
-    assert found.exit_code == 1
-    assert "no store of dseld's: those end in .zarr" in found.stdout
+    assert found.exit_code == 2
+    assert "no store of dseld's: those end in .zarr" in " ".join(found.stderr.split())
