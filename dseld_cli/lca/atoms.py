@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.lca.inhibition import AtomBlocks
+from dseld_cli.lca.inner import ALIGNED
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 TILE = 2048
 """Atoms multiplied at a time: their products with a batch stay in the processor's cache."""
-
-ALIGNED = 12
-"""Working sets' rows are filled up with zeros to a multiple of this, so that `subgramian.multiply` has no edges."""
 
 
 @dataclass(frozen=True)

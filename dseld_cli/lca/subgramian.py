@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dseld_cli.lca.atoms import Rows, aligned, scratch
 from dseld_cli.lca.compiled import compiled
 from dseld_cli.lca.inhibition import GramianTiles
+from dseld_cli.lca.inner import COLUMNS, ROWS, four_by_three
 from dseld_cli.lca.load import load16, load32
 
 Float32 = NDArray[np.float32]
@@ -55,25 +56,12 @@ def from_atoms(working_set: WorkingSet, rows: Rows) -> None:
 def multiply(rows: Float32, known: int, w: int, found: Float32) -> None:
     """Write the products of the first w of rows (m, N), m a multiple of ALIGNED, on and below the diagonal.
 
-    Those of the first `known` are not missing. Four rows by three at a time, which is what the registers of most
-    processors hold; half of what a product of matrices computes is spared, and so it is sooner than theirs. An inner
-    product is summed in the same way wherever its atoms stand, which linear algebra of others does not promise.
+    Those of the first `known` are not missing. Half of what a product of matrices computes is spared, and so it is
+    sooner than theirs.
     """
-    zero = np.float32(0)
-    for p in range(known // 4 * 4, w, 4):
-        a, b, c, d = rows[p], rows[p + 1], rows[p + 2], rows[p + 3]
-        for q in range(0, p + 4, 3):
-            x, y, z = rows[q], rows[q + 1], rows[q + 2]
-            ax = ay = az = bx = by = bz = cx = cy = cz = dx = dy = dz = zero
-            for i in range(rows.shape[1]):
-                ax, ay, az = ax + a[i] * x[i], ay + a[i] * y[i], az + a[i] * z[i]
-                bx, by, bz = bx + b[i] * x[i], by + b[i] * y[i], bz + b[i] * z[i]
-                cx, cy, cz = cx + c[i] * x[i], cy + c[i] * y[i], cz + c[i] * z[i]
-                dx, dy, dz = dx + d[i] * x[i], dy + d[i] * y[i], dz + d[i] * z[i]
-            found[p, q], found[p, q + 1], found[p, q + 2] = ax, ay, az
-            found[p + 1, q], found[p + 1, q + 1], found[p + 1, q + 2] = bx, by, bz
-            found[p + 2, q], found[p + 2, q + 1], found[p + 2, q + 2] = cx, cy, cz
-            found[p + 3, q], found[p + 3, q + 1], found[p + 3, q + 2] = dx, dy, dz
+    for p in range(known // ROWS * ROWS, w, ROWS):
+        for q in range(0, p + ROWS, COLUMNS):
+            four_by_three(rows, p, rows, q, found)
 
 
 @compiled

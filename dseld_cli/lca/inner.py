@@ -1,0 +1,53 @@
+"""Inner products whose bits do not depend on where a row stands, or on what stands beside it.
+
+Linear algebra of others sums the last rows of a matrix in another order than those before. These sums are always the
+same: so an image's result never depends on its batch, and a dictionary that grew is the one that is made at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli.lca.compiled import compiled
+
+Float32 = NDArray[np.float32]
+
+ROWS, COLUMNS = 4, 3
+"""Rows are taken so many at a time, which is what the registers of most processors hold."""
+ALIGNED = 12
+"""A matrix of a multiple of so many rows has no edges, on either side of a product."""
+PANEL = 96
+"""Rows of the right side that stay in the processor's cache."""
+
+
+@compiled
+def four_by_three(left: Float32, p: int, right: Float32, q: int, found: Float32) -> None:
+    """Write found[p : p + 4, q : q + 3], inner products of rows of left (m, N) and right (n, N)."""
+    zero = np.float32(0)
+    a, b, c, d = left[p], left[p + 1], left[p + 2], left[p + 3]
+    x, y, z = right[q], right[q + 1], right[q + 2]
+    ax = ay = az = bx = by = bz = cx = cy = cz = dx = dy = dz = zero
+    for i in range(left.shape[1]):
+        ax, ay, az = ax + a[i] * x[i], ay + a[i] * y[i], az + a[i] * z[i]
+        bx, by, bz = bx + b[i] * x[i], by + b[i] * y[i], bz + b[i] * z[i]
+        cx, cy, cz = cx + c[i] * x[i], cy + c[i] * y[i], cz + c[i] * z[i]
+        dx, dy, dz = dx + d[i] * x[i], dy + d[i] * y[i], dz + d[i] * z[i]
+    found[p, q], found[p, q + 1], found[p, q + 2] = ax, ay, az
+    found[p + 1, q], found[p + 1, q + 1], found[p + 1, q + 2] = bx, by, bz
+    found[p + 2, q], found[p + 2, q + 1], found[p + 2, q + 2] = cx, cy, cz
+    found[p + 3, q], found[p + 3, q + 1], found[p + 3, q + 2] = dx, dy, dz
+
+
+@compiled
+def inner_products(left: Float32, right: Float32, found: Float32) -> None:
+    """Write left right^T, (m, n), of left (m, N) and right (n, N); m and n are multiples of ALIGNED."""
+    for panel in range(0, len(right), PANEL):
+        for p in range(0, len(left), ROWS):
+            for q in range(panel, min(panel + PANEL, len(right)), COLUMNS):
+                four_by_three(left, p, right, q, found)
+
+
+def filled_up(rows: Float32) -> Float32:
+    """Rows (m, N) with rows of zeros behind them up to a multiple of ALIGNED."""
+    return np.concatenate([rows, np.zeros((-len(rows) % ALIGNED, rows.shape[1]), np.float32)])
