@@ -119,6 +119,7 @@ def _bring(
         "build_dict.sampling",
         "build_dict.seed",
         "build_dict.duplicates",
+        "build_dict.transform",
         "build_dict.split",
         "run.memory",
     ),

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize
 from dseld_cli.dictionary.duplicates import distinct, keys_of
+from dseld_cli.dictionary.transform import Seen, Transform, fitted
 from dseld_cli.errors import UserError
 from dseld_cli.images.sampling import balanced, shuffled
+from dseld_cli.runtime.progress import Track, quiet
 
 
 class Draw(Protocol):
@@ -55,8 +57,35 @@ def choose(labels: NDArray[np.int64], n_classes: int, rows: NDArray[np.int64], d
     return rows[order[:wanted]]
 
 
+def fit(
+    kind: str, features: store.Features, chosen: NDArray[np.int64], memory: int, track: Track = quiet
+) -> Transform | None:
+    """Fit the map of params.yaml's build_dict.transform to the images `chosen` (M,), in one pass; None for none.
+
+    Raises:
+        UserError: if their features do not vary, or are not finite.
+
+    """
+    labels = features.read("labels")[chosen]
+    parts = list(store.blocks(len(chosen), _panel(memory, features.shape("features")[1])))
+    blocks = (
+        (features.take("features", chosen[part]), labels[part]) for part in track(parts, len(parts), f"fitting {kind}")
+    )
+    return fitted(kind, blocks, len(features.info.classes))
+
+
+def _panel(memory: int, n_features: int) -> int:
+    """Rows of features that are in memory at a time."""
+    return max(store.spec.ROWS, memory // 4 // (4 * n_features) // store.spec.ROWS * store.spec.ROWS)
+
+
 def build(
-    path: Path, features: store.Features, chosen: NDArray[np.int64], drawn: Mapping[str, Any], memory: int
+    path: Path,
+    features: store.Features,
+    chosen: NDArray[np.int64],
+    drawn: Mapping[str, Any],
+    memory: int,
+    transform: Transform | None = None,
 ) -> NDArray[np.int64]:
     """Commit the base of the images `chosen` (M,); `drawn` says how, for its provenance. Atoms of each class.
 
@@ -66,17 +95,23 @@ def build(
     """
     n_features, classes = features.shape("features")[1], features.info.classes
     info = store.BaseInfo(
-        inputs=store.fingerprints(features=features), classes=classes, extractor=features.info.extractor, **drawn
+        inputs=store.fingerprints(features=features),
+        classes=classes,
+        extractor=features.info.extractor,
+        **{**drawn, "transform": drawn["transform"] if transform else None},
+        transform_sha256=transform.sha256 if transform else None,
     )
     specs = {"atoms": store.Spec.rows("float32", len(chosen), n_features)}
     source, labels = features.read("source"), features.read("labels")[chosen]
-    panel = max(store.spec.ROWS, memory // 4 // (4 * n_features) // store.spec.ROWS * store.spec.ROWS)
+    seen = Seen(features, transform)
     with store.Draft(path, info, specs) as draft:
         rows = store.Rows(draft, "atoms")
         left = chosen[rows.came :]
-        for part in store.blocks(len(left), panel):
-            rows.add(normalize(features.take("features", left[part]), source[left[part]]))
+        for part in store.blocks(len(left), _panel(memory, n_features)):
+            rows.add(normalize(seen.take(left[part]), source[left[part]]))
         rows.end()
+        for name, array in (transform.arrays if transform else {}).items():
+            draft.put(name, array)
         draft.put("labels", labels)
         draft.put("source", source[chosen])
         draft.commit()

@@ -58,7 +58,7 @@ def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:
         kept = [(name, _key(name, i)) for name in ARRAYS for i in same]
         if old and wanted.is_of(old):
             kept = [(name, key) for name, key in track(kept, len(kept), "verifying") if old.intact(name, key)]
-            if len(kept) == len(ARRAYS) * n_blocks:
+            if len(kept) == len(ARRAYS) * n_blocks and _map_intact(old):
                 store.tidy(path)
                 return Growth(old, wanted, n_blocks, -1)
         _write(path, wanted, old, kept, track)
@@ -83,6 +83,10 @@ def grow_both(
         yield grow_gramian(gramian, grown.dictionary, settings, track)
 
 
+def _map_intact(dictionary: store.Dictionary) -> bool:
+    return all(dictionary.intact(name, key) for name, key in dictionary.all_chunks() if name not in ARRAYS)
+
+
 def _key(name: str, block: int) -> store.Key:
     return (block, 0) if name == "atoms" else (block,)
 
@@ -104,6 +108,8 @@ def _write(
             for name in ARRAYS:
                 if not draft.finished(name, _key(name, i)):
                     draft.write(name, _key(name, i), wanted.block(name, part))
+        for name, array in (wanted.transform.arrays if wanted.transform else {}).items():
+            draft.put(name, array)
         draft.commit()
 
 

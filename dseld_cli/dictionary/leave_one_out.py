@@ -17,6 +17,7 @@ from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize
 from dseld_cli.dictionary.duplicates import equal_to, keys, keys_of
 from dseld_cli.dictionary.manifest import Composition, Segment, parts_of
+from dseld_cli.dictionary.transform import of
 from dseld_cli.errors import UserError
 from dseld_cli.images.sampling import drawn
 from dseld_cli.store import Array, Dictionary, Features
@@ -40,7 +41,7 @@ class TrainingImages:
     @classmethod
     def of(cls, features: Features, composition: Composition) -> TrainingImages:
         """Those of a split, and of the additions of a dictionary."""
-        return cls([Segment("", features), *composition.segments[1:]], composition.classes)
+        return cls([Segment("", features, composition.transform), *composition.segments[1:]], composition.classes)
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))
@@ -56,16 +57,17 @@ class TrainingImages:
         return np.concatenate([segment.labels(self.classes) for segment in self.segments])
 
     def features(self, rows: Int64) -> NDArray[np.float32]:
-        """Features of any images, (len(rows), N)."""
+        """Features of any images as the dictionary sees them, (len(rows), N)."""
         found = np.empty((len(rows), self.segments[0].origin.shape("features")[1]), np.float32)
         for segment, here, its in parts_of(self.segments, rows):
-            found[here] = segment.origin.take("features", its)
+            found[here] = segment.features(its)
         return found
 
 
 def own_atoms(features: Features, dictionary: Dictionary) -> list[Int64]:
     """Atoms that are each image of a split itself or an exact copy of it, see `own_atoms_of`."""
-    return own_atoms_of(TrainingImages([Segment("", features)], dictionary.info.classes), dictionary)
+    images = TrainingImages([Segment("", features, of(dictionary))], dictionary.info.classes)
+    return own_atoms_of(images, dictionary)
 
 
 def own_atoms_of(images: TrainingImages, dictionary: Dictionary) -> list[Int64]:

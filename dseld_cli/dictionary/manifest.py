@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import merged, normalize, relabel, require_same_extractor
+from dseld_cli.dictionary.transform import Seen, Transform, of
 from dseld_cli.errors import UserError
 
 BASE = "base"
@@ -52,11 +53,13 @@ class Segment:
     Attributes:
         name: BASE, or the addition as params.yaml lists it; "" for a split, whose images are named as they are.
         origin: base dictionary, or features.
+        transform: map of the base's, through which these features go.
 
     """
 
     name: str
     origin: store.Base | store.Features
+    transform: Transform | None = None
 
     def __len__(self) -> int:
         return self.origin.shape("labels")[0]
@@ -81,8 +84,14 @@ class Segment:
     def atoms(self, rows: Rows) -> NDArray[np.float32]:
         """Unit-norm atoms of any images (len(rows), N)."""
         if isinstance(self.origin.info, store.BaseInfo):
+            return self.features(rows)
+        return normalize(self.features(rows), self.source[rows])
+
+    def features(self, rows: Rows) -> NDArray[np.float32]:
+        """Features of any images as the dictionary sees them (len(rows), N); of the base, its atoms."""
+        if isinstance(self.origin.info, store.BaseInfo):
             return self.origin.take("atoms", rows)
-        return normalize(self.origin.take("features", rows), self.source[rows])
+        return Seen(self.origin, self.transform).take(rows)
 
     @property
     def info(self) -> store.SegmentInfo:
@@ -149,6 +158,11 @@ class Composition:
         return np.bincount(self.labels[layout.images[~layout.tombstones]], minlength=len(self.classes))
 
     @property
+    def transform(self) -> Transform | None:
+        """Map of the base's features, which stays as it is while the dictionary grows."""
+        return self.segments[0].transform
+
+    @property
     def info(self) -> store.DictionaryInfo:
         """Provenance of a dictionary of this composition."""
         base = self.segments[0].origin
@@ -159,6 +173,7 @@ class Composition:
             compact=self.compact,
             classes=tuple(self.classes),
             extractor=base.info.extractor,
+            transform=base.info.transform if isinstance(base.info, store.BaseInfo) else None,
         )
 
     def is_of(self, dictionary: store.Dictionary) -> bool:
@@ -189,14 +204,15 @@ def compose(base: store.Base, listed: Listed, features: Callable[[str], store.Fe
         UserError: if an addition is not there, is listed twice, or does not go with the base.
 
     """
-    segments = [Segment(BASE, base)]
+    transform = of(base)
+    segments = [Segment(BASE, base, transform)]
     for name in listed.additions:
         found = features(name)
         require_same_extractor(found, base)
         twin = next((s.name for s in segments if s.origin.fingerprint == found.fingerprint), None)
         if twin:
             raise UserError(f"additions: {name} was added already, as {twin}: list it once")
-        segments.append(Segment(name, found))
+        segments.append(Segment(name, found, transform))
     return Composition(segments, listed.removals, listed.compact)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.decoders.base import Decoder, Float32, Given, Int64, Trainable, shares
 from dseld_cli.decoders.registry import decoder
+from dseld_cli.dictionary.transform import Transform, of
 from dseld_cli.errors import DoesNotFit, UserError
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.store import project as paths
@@ -44,6 +45,11 @@ class Reader:
     def labels(self) -> Int64:
         """Class of each atom, (M,)."""
         return self.dictionary.read("labels")
+
+    @cached_property
+    def transform(self) -> Transform | None:
+        """Map of features that the atoms went through."""
+        return of(self.dictionary)
 
     @cached_property
     def learned(self) -> dict[str, NDArray[Any]]:

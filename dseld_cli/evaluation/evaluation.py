@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize, relabel
 from dseld_cli.dictionary.manifest import Layout
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.runtime.budget import arrays_within
@@ -104,13 +105,15 @@ class Evaluation:
             "exemplars": int(np.count_nonzero(~Layout.of(self.dictionary).tombstones)),
             "features": self.dictionary.shape("atoms")[1],
             "classes": len(self.classes),
+            **({"transform": self.dictionary.info.transform} if self.dictionary.info.transform else {}),
             **self.codes.info.dynamics,
         }
 
     def in_dictionary(self) -> int:
         """Count the coded images that are atoms, or equal to one: their class is looked up, not recognised."""
         atoms = {key for _, block in self.dictionary.stream("atoms") for key in _keys(block)}
-        images = (self.features.take("features", self.rows[part]) for part in store.blocks(len(self.rows)))
+        seen = Seen.by(self.dictionary, self.features)
+        images = (seen.take(self.rows[part]) for part in store.blocks(len(self.rows)))
         return sum(key in atoms for block in images for key in _keys(_unit(block)))
 
 

@@ -22,6 +22,7 @@ from dseld_cli import store
 from dseld_cli.decoders.base import UNDECIDED
 from dseld_cli.dictionary.checks import relabel
 from dseld_cli.dictionary.codes import read_codes
+from dseld_cli.dictionary.transform import of
 from dseld_cli.errors import DoesNotFit
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.lca.codes import SparseCodes
@@ -253,8 +254,13 @@ class Project:
         return [Exemplar(s.atom, str(source[s.atom]), name, s.activation, s.share) for s in spoke]
 
     def encoder(self, params: LCAParams) -> Encoder:
-        """Return what codes features over the current dictionary, whose atoms it holds in memory."""
+        """Return what codes features, as the dictionary sees them, over its atoms, which it holds in memory."""
         return Encoder(self._dictionary().read("atoms"), params)
+
+    def seen(self, features: Float32) -> Float32:
+        """Features (n, N), as the backbone gives them, as the current dictionary sees them: through its transform."""
+        transform = of(self._dictionary())
+        return transform(features) if transform else features
 
     def group(self, name: str) -> zarr.Group:
         """Open a store as zarr does, to read chunk by chunk: "gramian", "dictionary", "features/test", "codes/test".

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import store
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import OutOfDate, StoreMissing
 from dseld_cli.store import project as paths
 
@@ -121,7 +122,7 @@ def measured() -> dict[str, Any] | None:
         return None
     atoms, n_features = dictionary.shape("atoms")
     firing = codes.read("firing")
-    nonzero = np.concatenate([np.count_nonzero(block, axis=1) for _, block in features.stream("features")])
+    nonzero = np.concatenate([np.count_nonzero(block, axis=1) for _, block in Seen.by(dictionary, features).stream()])
     sparsity = activation_sparsity(firing, atoms)
     found: dict[str, Any] = {
         "images": len(firing),

@@ -9,6 +9,7 @@ import numpy as np
 from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import require_same_extractor
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation.baselines import Baseline, Labels, Rows, class_means, logistic, neighbours
 from dseld_cli.runtime.budget import arrays_within
@@ -42,7 +43,7 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
         model = fitted(name, atoms, labels, len(classes), params.baselines.neighbours)
         if model.said:
             say(f"{name}: {model.said}")
-        scores = np.concatenate(list(_classified(model, features, len(atoms), name)))
+        scores = np.concatenate(list(_classified(model, Seen.by(dictionary, features), len(atoms), name)))
         path = paths.baseline(name, split)
         arrays = {"labels": scores.argmax(axis=1), "scores": scores}
         info = store.BaselineInfo(inputs=inputs, split=split, classes=classes, baseline=name)
@@ -67,10 +68,10 @@ def _require_room(params: Params, dictionary: store.Dictionary, features: store.
     arrays_within(params.run.memory, needed, f"{m} exemplars of {n} features, and what baselines make of them")
 
 
-def _classified(model: Baseline, features: store.Features, n_atoms: int, name: str) -> Iterator[Rows]:
+def _classified(model: Baseline, seen: Seen, n_atoms: int, name: str) -> Iterator[Rows]:
     """Scores of the classes, block by block, (B, n_classes)."""
-    n = features.shape("features")[0]
+    n = seen.features.shape("features")[0]
     parts = list(store.blocks(n, max(1, min(IMAGES, COSINES // n_atoms))))
     for part in track(parts, n, name, length=lambda part: part.stop - part.start):
-        images = features.rows("features", part)
+        images = seen.rows(part)
         yield model.scores(images / np.maximum(np.linalg.norm(images, axis=1, keepdims=True), 1e-12))

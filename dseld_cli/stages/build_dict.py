@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import Sources
-from dseld_cli.dictionary.base import build, candidates, choose
+from dseld_cli.dictionary.base import build, candidates, choose, fit
 from dseld_cli.dictionary.growth import grow
 from dseld_cli.dictionary.manifest import compose
 from dseld_cli.runtime.console import say, track, warn
@@ -43,7 +43,8 @@ def _build(params: Params) -> None:
     if dropped := n - len(rows):
         say(f"{features.path}: {dropped} of {n} images are exact duplicates, dropped")
     chosen = choose(features.read("labels"), len(classes), rows, settings)
-    counts = build(paths.BASE, features, chosen, settings.model_dump(), params.run.memory)
+    transform = fit(settings.transform, features, chosen, params.run.memory, track)
+    counts = build(paths.BASE, features, chosen, settings.model_dump(), params.run.memory, transform)
     say(f"{paths.BASE}: {len(chosen)} atoms of {n_features} features")
     _report_classes(classes, counts)
 

@@ -85,6 +85,8 @@ class Classifier:
         """
         features = self.extractor.features(arrays)
         _require_fits(features, self.dictionary, files[0])
+        if self.reader.transform:
+            features = self.reader.transform(features)
         result = self.encoder.encode(features)
         self.encoder.require_stable(result, features, [str(file) for file in files])
         scores = self.reader.shares(result.codes, lambda: features)

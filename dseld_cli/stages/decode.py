@@ -12,6 +12,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.decoders.base import UNDECIDED, Trainable, predict
 from dseld_cli.dictionary.codes import batches, read_codes
+from dseld_cli.dictionary.transform import Seen, Transform
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.runtime.budget import arrays_within
@@ -82,7 +83,7 @@ def _decode(of_name: Reader, name: str, split: str, stored: store.Codes, memory:
     scores = np.zeros((n, len(classes)), np.float32)
     for part in track(_blocks(of_name, stored, scores.nbytes, memory), n, f"decoding, {name}", length=_images):
         codes = read_codes(stored, part)
-        scores[part] = of_name.shares(codes, _features(stored, split, part))
+        scores[part] = of_name.shares(codes, _features(stored, split, part, of_name.transform))
     predicted = predict(scores)
     inputs = store.fingerprints(codes=stored, **of_name.inputs)
     info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes)
@@ -96,13 +97,13 @@ def _images(part: slice) -> int:
     return int(part.stop - part.start)
 
 
-def _features(stored: store.Codes, split: str, part: slice) -> Callable[[], Float32]:
-    """Read the features of coded images, when a decoder asks for them."""
+def _features(stored: store.Codes, split: str, part: slice, transform: Transform | None) -> Callable[[], Float32]:
+    """Read the features of coded images as the dictionary sees them, when a decoder asks for them."""
 
     def read() -> Float32:
         features = store.open_store(paths.features(split), store.FeaturesInfo)
         store.require_input(stored, "features", features)
-        return features.take("features", stored.read("rows")[part])
+        return Seen(features, transform).take(stored.read("rows")[part])
 
     return read
 

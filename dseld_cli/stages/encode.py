@@ -15,6 +15,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.dictionary.encoding import encoder_over, stored_gramian
 from dseld_cli.dictionary.leave_one_out import training_images
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import Diverged
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import SparseCodes
@@ -57,7 +58,7 @@ def _code(params: Params, split: str, features: store.Features, dictionary: stor
     inputs |= store.fingerprints(gramian=gramian) if gramian else {}
     encoder = encoder_over(dictionary, lca_params(params.lca), means(params), len(rows), gramian)
     info = _info(params, split, dictionary, encoder, inputs)
-    wanted = features.read("features")[rows]
+    wanted = Seen.by(dictionary, features).read()[rows]
     _report_threshold(wanted[:SAMPLE], encoder)
     with store.Draft(paths.codes(split), info) as draft:
         _encode(draft, encoder, wanted, excluded, features.read("source")[rows], params.encode.energy)

@@ -17,6 +17,7 @@ from dseld_cli.decoders.base import Given, Trainable, predict
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
 from dseld_cli.dictionary.leave_one_out import training_images
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import metrics, plots
 from dseld_cli.images.sampling import drawn
@@ -134,7 +135,7 @@ def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
     features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
     rows = drawn(features.shape("features")[0], params.encode.images, params.encode.seed)
-    return Sample(features.read("features")[rows], _truth(features, dictionary)[rows])
+    return Sample(Seen.by(dictionary, features).take(rows), _truth(features, dictionary)[rows])
 
 
 def _training(params: Params, dictionary: store.Dictionary) -> Sample:
@@ -143,7 +144,7 @@ def _training(params: Params, dictionary: store.Dictionary) -> Sample:
     require_same_extractor(features, dictionary)
     wanted = params.train_decoder
     rows, own = training_images(features, dictionary, wanted.codes, wanted.images, wanted.seed, params.removals)
-    return Sample(features.read("features")[rows], _truth(features, dictionary)[rows], own)
+    return Sample(Seen.by(dictionary, features).take(rows), _truth(features, dictionary)[rows], own)
 
 
 def _truth(features: store.Features, dictionary: store.Dictionary) -> Int64:

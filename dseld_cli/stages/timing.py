@@ -16,6 +16,7 @@ from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.dictionary.codes import read_codes
 from dseld_cli.dictionary.encoding import encoder_over
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
 from dseld_cli.images.splits import images_of
 from dseld_cli.runtime.console import say, say_json, table, track
@@ -81,9 +82,9 @@ def _extraction(params: Params, dictionary: store.Dictionary) -> Part:
 
 
 def _encoding(params: Params, dictionary: store.Dictionary, features: store.Features) -> Part:
-    images = features.read("features")
-    encoder = encoder_over(dictionary, lca_params(params.lca), means(params), len(images))
-    return lambda part: encoder.encode(images[part])
+    seen = Seen.by(dictionary, features)
+    encoder = encoder_over(dictionary, lca_params(params.lca), means(params), features.shape("features")[0])
+    return lambda part: encoder.encode(seen.rows(part))
 
 
 def _decoding(dictionary: store.Dictionary, stored: store.Codes) -> Part:

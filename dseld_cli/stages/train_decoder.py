@@ -13,6 +13,7 @@ from dseld_cli.decoders.base import Given, Trainable
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import relabel
 from dseld_cli.dictionary.codes import read_codes
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, track
@@ -84,7 +85,7 @@ def _train(
         dictionary.read("labels"),
         len(classes),
         lambda atoms: dictionary.take("atoms", atoms),
-        lambda: features.take("features", rows),
+        lambda: Seen.by(dictionary, features).take(rows),
     )
     trained = one.train(
         read_codes(stored), truth, given, seed, lambda steps: track(steps, len(steps), f"training {name}, epochs")

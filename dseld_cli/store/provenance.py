@@ -75,7 +75,13 @@ class FeaturesInfo(_Classed):
 
 @dataclass(frozen=True, kw_only=True)
 class BaseInfo(_Classed):
-    """A base dictionary, drawn from the features of a split."""
+    """A base dictionary, drawn from the features of a split.
+
+    Attributes:
+        transform: of the features before they are atoms; None for none.
+        transform_sha256: digest of what was fitted.
+
+    """
 
     kind = "base"
     extractor: Mapping[str, str]
@@ -84,6 +90,8 @@ class BaseInfo(_Classed):
     size: int | str
     seed: int
     duplicates: str
+    transform: str | None = None
+    transform_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,13 +105,14 @@ class SegmentInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DictionaryInfo(_Classed):
-    """The current dictionary: its segments in order, and which of their images are removed."""
+    """The current dictionary: its segments in order, which of their images are removed, and its base's transform."""
 
     kind = "dictionary"
     extractor: Mapping[str, str]
     segments: tuple[SegmentInfo, ...]
     removed: tuple[int, ...]
     compact: bool
+    transform: str | None = None
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,8 @@ class Meaning:
 
 _FEATURES = Meaning("features of each image, as the backbone gives them", ("image", "feature"))
 _ATOMS = Meaning("exemplars as rows of unit L2 norm; a removed one is a row of zeros", ("atom", "feature"))
+_MEAN = Meaning("mean of the base's features, which is taken from all", ("feature",), optional=True)
+_MATRIX = Meaning("what features are multiplied with then, symmetric", ("feature", "feature"), optional=True)
 _SCORES = Meaning("share of each class", ("image", "class"))
 _PREDICTED = Meaning("predicted class, an index into classes; -1: undecided", ("image",), "i", low=-1, below="class")
 
@@ -128,11 +130,18 @@ def _source(of: str) -> Meaning:
     return Meaning(f"where each {of} came from", (of,), "s")
 
 
+_DICTIONARY = {
+    "atoms": _ATOMS,
+    "labels": _labels("atom"),
+    "source": _source("atom"),
+    "mean": _MEAN,
+    "matrix": _MATRIX,
+}
 MEANINGS: Mapping[str, Mapping[str, Meaning]] = MappingProxyType(
     {
         "features": {"features": _FEATURES, "labels": _labels("image"), "source": _source("image")},
-        "base": {"atoms": _ATOMS, "labels": _labels("atom"), "source": _source("atom")},
-        "dictionary": {"atoms": _ATOMS, "labels": _labels("atom"), "source": _source("atom")},
+        "base": _DICTIONARY,
+        "dictionary": _DICTIONARY,
         "gramian": {"gramian": Meaning("inner products of atoms, on and below the diagonal", ("atom", "atom"))},
         "codes": {
             "indptr": Meaning(
