@@ -16,7 +16,8 @@ def train_decoder(given: Given, decoder: Decoders = None, option: DecoderOptions
     """Train decoders on codes of training images.
 
     Reads data/codes/train.zarr, where no image is coded with its own atom;
-    writes data/decoders/<decoder>.zarr. shallow-nn is one linear layer that
+    writes data/decoders/<decoder>.zarr. ridge is ridge regression on codes,
+    shrunk towards class-sum, in closed form; shallow-nn is one linear layer that
     starts as class-sum, and stops when images held out gain no more. Then run
     dseld decode. Which images it learns from is in params.yaml, train_decoder;
     exemplars that were added later are not among them.

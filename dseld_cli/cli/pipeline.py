@@ -227,7 +227,7 @@ def decode(
     class-sum the class whose neurons sum highest (Eq. 10), balanced-class-sum
     allows for classes with unequal numbers of exemplars, minimum-residual takes
     the class that alone explains most of the image (SRC, Wright 2009), and
-    shallow-nn is a network that dseld train-decoder trained before. Without
+    ridge and shallow-nn are what dseld train-decoder learned before. Without
     --decoder, params.yaml's decoders run, and its trained ones where they fit.
     A package that is installed beside dseld can bring others.
 

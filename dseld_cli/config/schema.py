@@ -218,8 +218,8 @@ class Params(Section):
     """Which decoders read the codes (`dseld decode --list-decoders`): max-activation | class-sum | minimum-residual |
     balanced-class-sum (where classes have very different numbers of exemplars) | one of a package that is installed"""
     trained_decoders: list[Decoder]
-    """Which decoders are trained first, on codes of training images: shallow-nn | one of a package that is installed.
-    [] spares the coding of those images."""
+    """Which decoders are trained first, on codes of training images: ridge (in closed form) | shallow-nn (the
+    paper's) | one of a package that is installed. [] spares the coding of those images."""
     decoder_options: dict[Decoder, dict[str, int | float | str | bool]] = Field(default_factory=dict)
     """Options of decoders that have some, by name: {NAME: {OPTION: VALUE}}"""
     train_decoder: TrainDecoder

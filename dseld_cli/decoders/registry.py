@@ -28,6 +28,7 @@ BUILT_IN = {
     "class-sum": "dseld_cli.decoders.class_sum:ClassSum",
     "balanced-class-sum": "dseld_cli.decoders.balanced_class_sum:BalancedClassSum",
     "minimum-residual": "dseld_cli.decoders.minimum_residual:MinimumResidual",
+    "ridge": "dseld_cli.decoders.ridge:Ridge",
     "shallow-nn": "dseld_cli.decoders.shallow_nn:ShallowNN",
 }
 """Our own, whose names no package can take."""

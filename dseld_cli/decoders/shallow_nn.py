@@ -4,7 +4,7 @@ Deviations and choices, where the paper leaves them open:
 
 - A training image that is an atom codes as itself, and a network trained on that learns nothing: the codes to train on
   must come from images whose own atom cannot fire, or that have none (see `dseld_cli.dictionary.leave_one_out`).
-- Codes are scaled to unit L2 norm, so that a faint image counts like a strong one.
+- Codes are scaled to unit L2 norm.
 - The network starts as the class-sum decoder, its weights one scale times "this atom is of that class", with the scale
   that fits the labels best. Training then has to beat class-sum on images held out, or it stops where it was; from
   random weights it fell 1.4 points short of class-sum on CIFAR-10 features with 5,000 training images, from these it
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dseld_cli.decoders.base import Float32, Given, Int64, Progress, Trained
+from dseld_cli.decoders.unit_codes import sparse_rows, unit
 from dseld_cli.lca.codes import SparseCodes
 
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -118,20 +119,6 @@ class Layer:
         root /= np.float32(np.sqrt(1 - float(SQUARE_DECAY) ** self.steps))
         root += TINY
         x -= LEARNING_RATE / np.float32(1 - float(DECAY) ** self.steps) * (mean / root)
-
-
-def sparse_rows(codes: SparseCodes, n_atoms: int) -> Any:
-    """Codes at unit L2 norm as SciPy's sparse rows, (n, n_atoms)."""
-    from scipy.sparse import csr_array
-
-    return csr_array((unit(codes), codes.indices, codes.indptr), shape=(len(codes), n_atoms))
-
-
-def unit(codes: SparseCodes) -> Float32:
-    """Values of codes scaled so that each image's have unit L2 norm, (nnz,)."""
-    image = codes.image_of_value()
-    norms = np.sqrt(np.bincount(image, codes.values**2, minlength=len(codes)))
-    return (codes.values / norms[image]).astype(np.float32)
 
 
 def softmax(logits: Float32) -> Float32:

@@ -19,14 +19,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.errors import UserError
-from dseld_cli.lca.inner import filled_up, inner_products
 from dseld_cli.runtime.engine import on_all_cores
 
 Float32 = NDArray[np.float32]
@@ -50,16 +48,14 @@ class Transform:
     mean: Float32
     matrix: Float32 | None = None
 
-    @cached_property
-    def _right(self) -> Float32 | None:
-        return None if self.matrix is None else filled_up(self.matrix)
-
     def __call__(self, rows: Float32) -> Float32:
         """Map rows (n, N); each comes out with the same bits, whatever others it is among."""
         mapped = rows - self.mean
-        if self._right is None:
+        if self.matrix is None:
             return mapped
-        right, n_features = self._right, len(self.mean)
+        from dseld_cli.lca.inner import filled_up, inner_products  # numba, which few commands need
+
+        right, n_features = filled_up(self.matrix), len(self.mean)
 
         def part(rows: slice) -> None:
             left = filled_up(mapped[rows])

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.lca.inhibition import AtomBlocks
-from dseld_cli.lca.inner import ALIGNED
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 TILE = 2048
 """Atoms multiplied at a time: their products with a batch stay in the processor's cache."""
+
+ALIGNED = 12
+"""A matrix of a multiple of so many rows has no edges for `inner`, on either side of a product."""
 
 
 @dataclass(frozen=True)

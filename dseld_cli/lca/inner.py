@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.lca.atoms import ALIGNED
 from dseld_cli.lca.compiled import compiled
 
 Float32 = NDArray[np.float32]
 
 ROWS, COLUMNS = 4, 3
 """Rows are taken so many at a time, which is what the registers of most processors hold."""
-ALIGNED = 12
-"""A matrix of a multiple of so many rows has no edges, on either side of a product."""
 PANEL = 96
 """Rows of the right side that stay in the processor's cache."""
 

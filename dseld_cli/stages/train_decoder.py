@@ -88,7 +88,7 @@ def _train(
         lambda: Seen.by(dictionary, features).take(rows),
     )
     trained = one.train(
-        read_codes(stored), truth, given, seed, lambda steps: track(steps, len(steps), f"training {name}, epochs")
+        read_codes(stored), truth, given, seed, lambda steps: track(steps, len(steps), f"training {name}")
     )
     info = store.NetworkInfo(
         inputs=store.fingerprints(codes=stored, dictionary=dictionary),
