@@ -103,8 +103,9 @@ def sweep(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="What to try. Without it: size doubled from the number of features on; a "
-            "quarter to four times params.yaml's lambda, tau or steps.",
+            help="What to try. Without it: size doubled from the number of features on; lambda "
+            "at 6 to 25 % of the strongest driving input; a quarter to four times params.yaml's "
+            "tau or steps.",
         ),
     ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which images.")] = "val",
@@ -126,6 +127,35 @@ def sweep(
     from dseld_cli.stages import sweep as stage
 
     stage.run(params, key, tried, split, as_json)
+
+
+@command(commands, PANEL, ("encode.images", "train_decoder.images", "run.memory"))
+def tune(
+    given: Given,
+    transform: Annotated[
+        Literal["none", "centre", "whiten", "within-class"] | None,
+        typer.Option(help="The one transform to try.", show_default="all of them", metavar="NAME"),
+    ] = None,
+    keep_best: Annotated[
+        bool, typer.Option("--save", help="Keep the best setting in params.yaml.", metavar="")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Choose transform, lambda, tau, steps and decoder on the val split.
+
+    Reads data/base.zarr, the features that it was drawn from, and
+    data/features/val.zarr. For each transform, lambda falls from a quarter of
+    the strongest driving input, few neurons firing, until accuracy does; then
+    tau and steps are varied at the best. Decoders are params.yaml's, trained
+    ones included, which learn from leave-one-out codes of the exemplars.
+
+    [dim]Example:[/dim]  dseld tune --images 1000
+    [dim]Example:[/dim]  dseld tune --transform none --save && dvc repro
+    """
+    params = given.load()
+    from dseld_cli.stages import tune as stage
+
+    stage.run(params, [transform] if transform else stage.TRANSFORMS, as_json, keep_best)
 
 
 @command(commands, PANEL)

@@ -13,7 +13,7 @@ from tests.conftest import Run, set_params
 
 COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars"]
 COMMANDS += ["remove-exemplars", "classify", "verify"]
-COMMANDS += ["train-decoder", "baselines", "workload", "reconstruct", "report", "sweep", "init", "timing"]
+COMMANDS += ["train-decoder", "baselines", "workload", "reconstruct", "report", "sweep", "tune", "init", "timing"]
 
 
 def test_help_shows_every_command_and_an_example(run: Run) -> None:
