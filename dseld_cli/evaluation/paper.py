@@ -123,6 +123,16 @@ SOURCES = {
     "S-ResNet": "Hu et al., TNNLS 2023",
 }
 
+EXTRACTORS = {
+    "efficientnet_lite0": (0.41, 1280),
+    "efficientnet_lite1": (0.63, 1280),
+    "efficientnet_lite2": (0.90, 1280),
+    "resnet50": (4.09, 2048),
+    "efficientnet_v2_s": (8.37, 1280),
+    "resnet152": (11.51, 2048),
+}
+"""Billions of multiply-adds of an image, as who published the weights says, and number of features."""
+
 RECONSTRUCTION = {
     "training images": {"mse": 92.45, "psnr": 28.47, "ssim": 0.99, "steps": 6},
     "Gaussian": {"mse": 675.3, "psnr": 19.84, "ssim": 0.75, "steps": 40},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from dseld_cli.runtime.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dseld_cli.evaluation.paper import Row
 
 WIDTHS = (8.0, 4.2)
 """Of a figure on a wide screen and on a narrow one, in inches."""
@@ -136,6 +138,54 @@ def sweep(key: str, rows: Sequence[Mapping[str, float | None]]) -> Figure:
     axes.grid(alpha=0.3)
     _legend(figure, len(rows[0]) - 2, 8.0)
     return figure
+
+
+def by_extractor(rows: Sequence[Row], width: float = 8.0) -> Figure:
+    """Top-1 by extractor, a panel per data set: the paper's as rings, ours as dots (paper, Fig. 6)."""
+    datasets = list(dict.fromkeys(row.dataset for row in rows))
+    figure = _figure((width, 3.6))
+    for axes, dataset in zip(figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0], datasets, strict=True):
+        mine = [row for row in rows if row.dataset == dataset]
+        names = list(dict.fromkeys(row.extractor for row in mine))
+        for color, decoder in enumerate(dict.fromkeys(row.decoder for row in rows)):
+            some = [row for row in mine if row.decoder == decoder]
+            places = [names.index(row.extractor) for row in some]
+            look = {"color": f"C{color}", "linestyle": "none", "label": decoder}
+            axes.plot(places, _found(row.theirs for row in some), marker="o", fillstyle="none", **look)
+            axes.plot(places, _found(row.ours for row in some), marker="o", **look | {"label": f"{decoder}, here"})
+        axes.set(title=dataset, xlim=(-0.6, len(names) - 0.4))
+        axes.set_xticks(range(len(names)), [name.replace("_", "\n", 1) for name in names], rotation=40, ha="right")
+        axes.grid(alpha=0.3)
+        axes.margins(x=0.2)
+    figure.axes[0].set_ylabel("top-1 accuracy (%)")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def by_cost(rows: Sequence[Row], extractors: Mapping[str, tuple[float, int]], width: float = 8.0) -> Figure:
+    """Top-1 of class-sum against what an extractor costs, and against its number of features (paper, Fig. 2)."""
+    figure = _figure((width, 3.6))
+    some = [row for row in rows if row.decoder == "class-sum" and row.extractor in extractors]
+    titles = ("multiply-adds of the extractor (billions)", "features")
+    for which, (axes, title) in enumerate(zip(figure.subplots(1, 2, sharey=True), titles, strict=True)):
+        for color, dataset in enumerate(dict.fromkeys(row.dataset for row in some)):
+            mine = [row for row in some if row.dataset == dataset]
+            places = [extractors[row.extractor][which] for row in mine]
+            look = {"color": f"C{color}", "linestyle": "none", "label": dataset}
+            axes.plot(places, _found(row.theirs for row in mine), marker="o", fillstyle="none", **look)
+            axes.plot(places, _found(row.ours for row in mine), marker="o", **look | {"label": f"{dataset}, here"})
+        axes.set(xlabel=title)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("top-1 of class-sum (%)")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def _found(values: Iterable[float | None]) -> NDArray[np.float64]:
+    """Values with gaps where there are none."""
+    return np.array(list(values), np.float64)
 
 
 def image_rows(rows: Mapping[str, NDArray[np.float32]]) -> Figure:

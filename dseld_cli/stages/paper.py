@@ -1,4 +1,4 @@
-"""`dseld paper`: every figure of the paper beside what finished runs have."""
+"""`dseld paper`: every figure of the paper beside what finished runs have, and its Figs. 2 and 6 drawn anew."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dseld_cli.errors import UserError
-from dseld_cli.evaluation.paper import OTHERS, RECONSTRUCTION, SOURCES, TIMES, beside
+from dseld_cli.evaluation import plots
+from dseld_cli.evaluation.paper import EXTRACTORS, OTHERS, RECONSTRUCTION, SOURCES, TIMES, Row, beside
 from dseld_cli.runtime.console import say, say_json, table
+from dseld_cli.runtime.outputs import together
 from dseld_cli.store import project as paths
 
 NEEDED = ("dataset", "backbone", "exemplars", "decoders")
@@ -52,7 +54,22 @@ def run(folders: Sequence[Path], as_json: bool) -> None:
         ["device", "batch", "extraction", "encoding", "decoding", "total"],
         times,
     )
+    if paths.DATA.is_dir():
+        _draw(rows)
     say("operations an image (Table 4): `dseld workload --paper`; neurons firing at each step (Fig. 7): `dseld report`")
+
+
+def _draw(rows: Sequence[Row]) -> None:
+    """Draw Fig. 6 and Fig. 2 of what is in the table."""
+    drawn = {
+        paths.PAPER / "extractors.png": plots.png(plots.by_extractor, rows),
+        paths.PAPER / "costs.png": plots.png(plots.by_cost, rows, EXTRACTORS),
+    }
+    with together() as aside:
+        for path, content in drawn.items():
+            aside(path).write_bytes(content)
+    extractors, costs = drawn
+    say(f"{extractors} (Fig. 6), {costs} (Fig. 2)")
 
 
 def _metrics(folder: Path, required: bool) -> dict[str, Any] | None:

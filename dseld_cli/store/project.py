@@ -13,6 +13,7 @@ GRAMIAN = DATA / "gramian.zarr"
 BASELINES = DATA / "baselines"
 RECONSTRUCTION = DATA / "reconstruction"
 SWEEPS = DATA / "sweeps"
+PAPER = DATA / "paper"
 ADDED = DATA / "features" / "added"
 """Features of image folders that joined the dictionary."""
 

@@ -52,6 +52,10 @@ def test_the_table_of_this_project_and_of_others(project: Path, run: Run) -> Non
     said = run("paper a b").stdout
     assert "97.48  97.90  96.90 to 98.90      50000" in said
     assert "79.32  79.50" in said
+    assert not Path("data").exists()  # nothing is drawn outside of a project
+    Path("data").mkdir()
+    assert "data/paper/extractors.png (Fig. 6)" in run("paper a b").stdout
+    assert all(Path("data/paper", name).read_bytes().startswith(b"\x89PNG") for name in ("extractors.png", "costs.png"))
     assert {row["ours"] for row in json.loads(run("paper a b --json").stdout)["accuracy"]} == {None, 97.9, 79.5}
 
 

@@ -1,0 +1,118 @@
+"""docs/results.md from the figures in benchmarks/figures, and those figures from runs.
+
+    python benchmarks/results.py                       # the page, from what is there
+    python benchmarks/results.py WORK --run accuracy-mnist gramian
+    python benchmarks/results.py WORK --run all        # hours, on two cores
+
+WORK holds projects in which `dseld extract` has run: mnist, cifar10 (EfficientNet-Lite0 at 160 px, float32) and digits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+FIGURES = HERE / "figures"
+TEMPLATE = HERE / "results.md.j2"
+PAGE = ROOT / "docs" / "results.md"
+
+RUNS = {
+    "accuracy-mnist": "accuracy.py {work}/mnist --settings none:2 --sizes 50000 10000 1568",
+    "accuracy-cifar10": "accuracy.py {work}/cifar10 --settings none:2 within-class:0.6 --sizes 50000",
+    "accuracy-cifar10-few": "accuracy.py {work}/cifar10 --settings none:2 within-class:0.6 --sizes 10000 1000 "
+    "--per-class 5 10",
+    "accuracy-digits": "accuracy.py {work}/digits --settings none:1 within-class:0.3 --sizes 1437 1000 "
+    "--per-class 5 10",
+    "encoder-mnist": "encode.py --features-train {work}/mnist-train.npz --features-test {work}/mnist-test.npz",
+    "encoder-cifar10": "encode.py --features-train {work}/cifar10-train.npz --features-test {work}/cifar10-test.npz "
+    "--gramian {work}/gramian",
+    "regress": "regress.py 077a890 --cases start repro encode encode-gramian --train {work}/cifar10-train.npz "
+    "--test {work}/cifar10-test.npz",
+    "gramian": "gramian.py {work}/full --repeats 3",
+    "growth": "grow.py {work}/full --scratch",
+    "durability": "durability.py {work}/durability",
+    "memory": "memory.py {work}/memory --atoms 20000",
+    "extraction": "extract.py rate",
+}
+"""What makes each figure."""
+
+TITLES = {
+    "max-activation": "max-activation",
+    "class-sum": "class-sum",
+    "minimum-residual": "minimum residual (SRC)",
+    "ridge": "ridge",
+    "shallow-nn": "shallow network",
+    "logistic-regression": "logistic regression, its strength chosen on held-out exemplars",
+    "cosine-knn": "cosine 20-nearest neighbours",
+    "nearest-class-mean": "nearest class mean",
+}
+"""Decoders, then baselines, as tables name them."""
+
+
+def percent(cell: list[float | None] | float | None) -> str:
+    """Write top-1 as a table does, with its interval if there is one."""
+    if cell is None:
+        return "-"
+    if not isinstance(cell, list):
+        return f"{cell:.1f} %"
+    top1, low, high = cell
+    return f"{top1:.2f} %" + (f" ({low:.1f} to {high:.1f})" if low is not None else "")
+
+
+def row_of(figure: dict[str, Any], setting: str, exemplars: int) -> dict[str, Any]:
+    """Look up the run of a setting with so many exemplars."""
+    return next(
+        row
+        for row in figure["rows"]
+        if (row["setting"], row["exemplars"], row["per_class"]) == (setting, exemplars, None)
+    )
+
+
+def mean_of(figure: dict[str, Any], setting: str, per_class: int) -> dict[str, Any]:
+    """Look up the average over draws of so many exemplars per class."""
+    return next(row for row in figure["means"] if (row["setting"], row["per_class"]) == (setting, per_class))
+
+
+def said(figure: dict[str, Any]) -> str:
+    """Say when and on what a figure was measured."""
+    versions = ", ".join(f"{name} {found}" for name, found in figure["versions"].items())
+    return f"*{figure['date']}, {figure['cores']} cores of {figure['processor']}; {versions}.*"
+
+
+def page(figures: Path = FIGURES) -> str:
+    """Write the page from figures."""
+    found = {file.stem.replace("-", "_"): json.loads(file.read_text()) for file in sorted(figures.glob("*.json"))}
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string(TEMPLATE.read_text())
+    return template.render(
+        **found, titles=TITLES, percent=percent, row_of=row_of, mean_of=mean_of, said=said, runs=RUNS
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, nargs="?", help="folder of projects, and room for others")
+    parser.add_argument("--run", nargs="+", default=[], choices=[*RUNS, "all"], metavar="NAME")
+    options = parser.parse_args()
+    if options.run and not options.work:
+        parser.error("--run needs WORK")
+    for name in RUNS if "all" in options.run else options.run:
+        script, *arguments = shlex.split(RUNS[name].format(work=options.work))
+        command = [sys.executable, str(HERE / script), *arguments, "--json", str(FIGURES / f"{name}.json")]
+        subprocess.run(command, check=True)
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main()
