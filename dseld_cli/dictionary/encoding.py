@@ -25,6 +25,10 @@ WORTHWHILE = 200
 """Images from which on checking the Gramian's tiles costs less than the inner products that it spares."""
 
 
+OF_IMAGE = 400
+"""Bytes for each image's name, row and place, and for what is counted of it; all of its code is on disk."""
+
+
 @dataclass(frozen=True)
 class Means:
     """By what means images are coded, as params.yaml has it.
@@ -77,12 +81,13 @@ def encoder_over(
 
     """
     n_atoms, n_features = dictionary.shape("atoms")
-    fixed = resident_atoms(means.memory, n_atoms, n_features) + 8 * n_images * n_features
+    fixed = resident_atoms(means.memory, n_atoms, n_features) + OF_IMAGE * n_images
 
     def needed(batch: int) -> int:
-        return fixed + memory_needed(means.method, batch, n_atoms, n_features, params.steps)
+        given = 12 * batch * n_features + 4 * store.spec.ROWS * n_features  # as they are read, as they are, and mapped
+        return fixed + given + memory_needed(means.method, batch, n_atoms, n_features, params.steps)
 
-    spare = arrays_within(means.memory, needed(1), "the features, a block of atoms, and one image's network")
+    spare = arrays_within(means.memory, needed(1), "a block of features, one of atoms, and one image's network")
     batch = min(BATCH, max(1, n_images))
     while needed(batch) > spare:
         batch -= -(-batch // 16)

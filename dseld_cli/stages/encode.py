@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +17,34 @@ from dseld_cli.dictionary.leave_one_out import training_images
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import Diverged
 from dseld_cli.images.sampling import drawn
-from dseld_cli.lca.codes import SparseCodes
+from dseld_cli.lca.codes import indptr_of
 from dseld_cli.lca.encoder import Encoder, EncodeResult
 from dseld_cli.runtime.console import say, track, warn
 from dseld_cli.store import project as paths
 
 SAMPLE = 64
-"""Images of the first batch that tell how lambda compares with the driving input."""
+"""First images, which tell how lambda compares with the driving input."""
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images to code, whose features are read batch by batch.
+
+    Attributes:
+        seen: features of their split, as the dictionary sees them.
+        rows: which of them (n,).
+        source: where each came from (n,).
+        excluded: atoms that each must not use, or None.
+
+    """
+
+    seen: Seen
+    rows: Int64
+    source: store.Array
+    excluded: Sequence[Int64] | None
 
 
 def run(params: Params, split: str = "test") -> None:
@@ -58,12 +75,12 @@ def _code(params: Params, split: str, features: store.Features, dictionary: stor
     inputs |= store.fingerprints(gramian=gramian) if gramian else {}
     encoder = encoder_over(dictionary, lca_params(params.lca), means(params), len(rows), gramian)
     info = _info(params, split, dictionary, encoder, inputs)
-    wanted = Seen.by(dictionary, features).read()[rows]
-    _report_threshold(wanted[:SAMPLE], encoder)
+    seen = Seen.by(dictionary, features)
+    _report_threshold(seen.take(rows[:SAMPLE]), encoder)
     with store.Draft(paths.codes(split), info) as draft:
-        _encode(draft, encoder, wanted, excluded, features.read("source")[rows], params.encode.energy)
-        arrays = _finish(draft, rows)
-    _summarise(paths.codes(split), arrays, dictionary.shape("atoms")[0])
+        _encode(draft, encoder, Images(seen, rows, features.read("source")[rows], excluded), params.encode.energy)
+        _finish(draft, rows)
+    _summarise(store.open_store(paths.codes(split), store.CodesInfo))
 
 
 def _images(
@@ -109,22 +126,16 @@ def _report_threshold(features: Float32, encoder: Encoder) -> None:
     (warn if share >= 1 else say)(line)
 
 
-def _encode(
-    draft: store.Draft[store.CodesInfo],
-    encoder: Encoder,
-    features: Float32,
-    excluded: Sequence[Int64] | None,
-    source: store.Array,
-    energy: bool,
-) -> None:
+def _encode(draft: store.Draft[store.CodesInfo], encoder: Encoder, images: Images, energy: bool) -> None:
     """Write the codes of each batch that has none yet to a part of its own."""
-    parts = list(store.blocks(len(features), encoder.batch))
+    parts = list(store.blocks(len(images.rows), encoder.batch))
     missing = [(number, part) for number, part in enumerate(parts) if not draft.has_kept(number)]
     for number, part in track(missing, len(parts), "encoding batches", len(parts) - len(missing)):
-        mine = excluded[part] if excluded is not None else None
-        result = encoder.encode(features[part], mine)
+        features = images.seen.take(images.rows[part])
+        mine = images.excluded[part] if images.excluded is not None else None
+        result = encoder.encode(features, mine)
         try:
-            encoder.require_stable(result, features[part], source[part].tolist(), mine)
+            encoder.require_stable(result, features, images.source[part].tolist(), mine)
         except Diverged:
             draft.discard()
             raise
@@ -137,21 +148,18 @@ def _arrays(result: EncodeResult, energy: bool) -> dict[str, store.Array]:
     return vars(result.codes) | cost | ({"energy": result.energy.astype(np.float32)} if energy else {})
 
 
-def _finish(draft: store.Draft[store.CodesInfo], rows: NDArray[np.int64]) -> dict[str, store.Array]:
-    """Join the parts into the store's arrays, and commit; these arrays."""
-    parts = list(draft.parts())
-    fields = [field.name for field in dataclasses.fields(SparseCodes)]
-    codes = SparseCodes.concatenate([SparseCodes(*(part[name] for name in fields)) for part in parts])
-    more = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name not in fields}
-    arrays = {**vars(codes), **more, "rows": rows}
-    for name, content in arrays.items():
-        draft.put(name, content)
+def _finish(draft: store.Draft[store.CodesInfo], rows: Int64) -> None:
+    """Join the parts into the store's arrays, piece by piece, and commit."""
+    draft.put("indptr", indptr_of(np.concatenate([np.diff(part["indptr"]) for part in draft.parts("indptr")])))
+    for name in next(draft.parts()):
+        if name != "indptr":
+            draft.join(name)
+    draft.put("rows", rows)
     draft.commit()
-    return arrays
 
 
-def _summarise(path: Path, arrays: dict[str, store.Array], n_atoms: int) -> None:
-    n, values = len(arrays["rows"]), len(arrays["values"])
-    say(f"{path}: {n} images over {n_atoms} atoms, {100 * values / (n * n_atoms):.2f} % of the neurons in a code")
-    proved, products = int(arrays["proved"].sum()), float(arrays["products"].mean())
+def _summarise(codes: store.Codes) -> None:
+    n, values, n_atoms = codes.shape("rows")[0], codes.shape("values")[0], codes.info.atoms
+    say(f"{codes.path}: {n} images over {n_atoms} atoms, {100 * values / (n * n_atoms):.2f} % of the neurons in a code")
+    proved, products = int(codes.read("proved").sum(dtype=np.int64)), float(codes.read("products").mean())
     say(f"{proved} images by working sets, {n - proved} by all neurons; {products:.1f} passes over the atoms per image")

@@ -210,11 +210,27 @@ class Draft(Generic[InfoT]):
         """Whether a part is there, as it was kept."""
         return self.finished(disk.PARTS, (number,))
 
-    def parts(self) -> Iterator[dict[str, Array]]:
-        """Read what was kept, in order."""
+    def parts(self, *names: str) -> Iterator[dict[str, Array]]:
+        """Read what was kept, in order; the arrays of some names alone, if they are given."""
         for _, (number,) in sorted(key for key in self._digests if key[0] == disk.PARTS):
             with np.load(self._part(number), allow_pickle=False) as saved:
-                yield dict(saved)
+                yield {name: saved[name] for name in names or saved}
+
+    def join(self, name: str) -> None:
+        """Add an array that the kept parts have pieces of, one behind the other, a piece in memory at a time."""
+        pieces = [(part[name].dtype, part[name].shape) for part in self.parts(name)]
+        dtype, shape = pieces[0]
+        spec = Spec.rows(np.dtype(dtype).name, sum(shape[0] for _, shape in pieces), *shape[1:])
+        self.specs[name] = spec
+        side, i = spec.chunks[0], 0
+        waiting = np.empty((0, *shape[1:]), dtype)
+        for part in self.parts(name):
+            waiting = np.concatenate([waiting, part[name]])
+            while len(waiting) >= side:
+                self.write(name, (i, *(0 for _ in shape[1:])), waiting[:side])
+                waiting, i = waiting[side:], i + 1
+        if len(waiting):
+            self.write(name, (i, *(0 for _ in shape[1:])), waiting)
 
     def discard(self) -> None:
         """Forget what was done so far."""

@@ -6,8 +6,9 @@ import pytest
 
 from dseld_cli import store
 from dseld_cli.dictionary import encoding
-from dseld_cli.dictionary.encoding import Means, stored_gramian
+from dseld_cli.dictionary.encoding import Means, encoder_over, stored_gramian
 from dseld_cli.errors import StoreMissing
+from dseld_cli.lca.encoder import BATCH
 from dseld_cli.lca.recurrence import LCAParams
 
 GIB = 2**30
@@ -48,3 +49,10 @@ def test_who_asks_for_the_store_gets_it_or_is_told(quickstart: Path, monkeypatch
     dictionary = store.open_store(quickstart / "data/dictionary.zarr", store.DictionaryInfo)
     with pytest.raises(StoreMissing):
         stored_gramian(dictionary, quickstart / "none.zarr", LCAParams(1.0), Means(GIB, inhibition="gramian"), 9)
+
+
+def test_any_number_of_images_is_coded_within_the_budget(quickstart: Path) -> None:
+    """Features are read and codes are written batch by batch: 1.28 million images take their names and little else."""
+    dictionary = store.open_store(quickstart / "data/dictionary.zarr", store.DictionaryInfo)
+    encoder = encoder_over(dictionary, LCAParams(1.0), Means(3 * GIB // 2), 1_281_167)
+    assert encoder.batch == BATCH
