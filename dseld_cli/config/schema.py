@@ -102,8 +102,11 @@ class BuildDict(Section):
 
 
 class Gramian(Section):
-    """How the Gramian is stored."""
+    """Whether and how the Gramian is stored."""
 
+    build: Literal["auto", "always", "never"] = "auto"
+    """Whether it is built: auto (where the disk has room for it, up to 64 GiB: 180,000 atoms) | always (or the command
+    fails) | never. Without it, inner products are computed from the atoms as they are needed."""
     dtype: Literal["float32", "float16"]
     """Type of the stored tiles: float32 | float16 (half the disk, inner products rounded by up to 0.00025)"""
 

@@ -7,6 +7,7 @@ extends, the products that are there already are copied and only those with the 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ Float32 = NDArray[np.float32]
 
 TILE_COPIES = 4
 """A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""
+
+
+MOST = 2**36
+"""Bytes of a Gramian beyond which none is built by itself: no page cache holds it, and it grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,27 @@ class GramianGrowth:
             f"{self.path}: {self.atoms} x {self.atoms}; of the tiles on and below the diagonal, "
             f"{self.written} of {self.tiles} written in {self.seconds:.1f} s"
         )
+
+
+def bytes_of(n_atoms: int, dtype: str) -> int:
+    """Size of a Gramian on disk: its tiles on and below the diagonal."""
+    n_blocks = -(-n_atoms // store.spec.ROWS)
+    return n_blocks * (n_blocks + 1) // 2 * store.spec.ROWS**2 * np.dtype(dtype).itemsize
+
+
+def no_room(path: Path, n_atoms: int, dtype: str) -> str | None:
+    """Say why a Gramian of so many atoms should not be built at `path`; None if nothing speaks against it."""
+    size, there = bytes_of(n_atoms, dtype), path.resolve()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    has = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0
+    what = f"the Gramian of {n_atoms} atoms takes {size / 2**30:.1f} GiB"
+    if size > MOST:
+        return f"{what}, more than the {MOST / 2**30:.0f} GiB that looking up pays for"
+    if size - has > free:
+        return f"{what}, the disk has {free / 2**30:.1f} GiB free"
+    return None
 
 
 def grow(path: Path, dictionary: store.Dictionary, settings: Settings, track: Track = quiet) -> GramianGrowth:

@@ -2,7 +2,7 @@
 
 from dseld_cli.store import spec
 from dseld_cli.store.chunks import Array, Key
-from dseld_cli.store.disk import locked, tidy
+from dseld_cli.store.disk import cleared, locked, tidy
 from dseld_cli.store.draft import Draft, Rows, write
 from dseld_cli.store.provenance import (
     ArrayMark,
@@ -65,6 +65,7 @@ __all__ = [
     "Spec",
     "Store",
     "blocks",
+    "cleared",
     "fingerprints",
     "locked",
     "open_store",

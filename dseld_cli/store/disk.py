@@ -151,6 +151,21 @@ def require_replaceable(path: Path, kind: str) -> None:
         raise DoesNotFit(f"{path} holds {what}, and would be replaced: move it away, or choose another name")
 
 
+def cleared(path: Path) -> None:
+    """Leave an empty folder where a store may be: nothing is there, and DVC has an output to keep.
+
+    Raises:
+        DoesNotFit: if there is something that is none of dseld's.
+        UserError: if another process changes it.
+
+    """
+    with locked(path):
+        recover(real(path))
+        for folder in (beside(real(path), ".partial"), real(path)):
+            remove(folder)
+        real(path).mkdir(parents=True)
+
+
 def remove(folder: Path) -> None:
     """Delete a folder of ours, if it is there; it is no store any more from the first moment on.
 

@@ -54,5 +54,5 @@ def test_who_asks_for_the_store_gets_it_or_is_told(quickstart: Path, monkeypatch
 def test_any_number_of_images_is_coded_within_the_budget(quickstart: Path) -> None:
     """Features are read and codes are written batch by batch: 1.28 million images take their names and little else."""
     dictionary = store.open_store(quickstart / "data/dictionary.zarr", store.DictionaryInfo)
-    encoder = encoder_over(dictionary, LCAParams(1.0), Means(3 * GIB // 2), 1_281_167)
+    encoder = encoder_over(dictionary, LCAParams(1.0), Means(4 * GIB), 1_281_167)
     assert encoder.batch == BATCH

@@ -706,3 +706,32 @@ def test_blocks_of_atoms_that_stay_are_not_made_again(grown: Path, run: Run, mon
     monkeypatch.setattr(Composition, "block", noted)
     run("add-exemplars data/additions/forty.zarr")
     assert sorted({part.start // SIDE for part in made}) == [4, 5, 6, 7]
+
+
+def test_no_gramian_is_built_where_none_is_wanted_or_there_is_no_room(
+    grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_params(gramian__build="never")
+    assert "none is built (gramian.build: never)" in run("gramian").stdout
+    assert list(paths.GRAMIAN.iterdir()) == []
+    run("add-exemplars data/additions/three.zarr")
+    assert "nothing there" in run("verify").stdout
+    run("encode")
+    set_params(gramian__build="auto")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+        assert "the disk has 0.0 GiB free" in run("gramian").stdout
+        set_params(gramian__build="always")
+        assert "gramian.build: the Gramian of 78 atoms takes" in run("gramian", ok=False).stderr
+    run("gramian")
+    assert_consistent()
+    with monkeypatch.context() as patch:
+        patch.setattr(gramian, "MOST", 10)
+        assert "looking up pays for" in run("gramian", ok=False).stderr
+    (paths.GRAMIAN / "mine.txt").write_text("mine")
+    shutil.rmtree(paths.GRAMIAN)
+    paths.GRAMIAN.mkdir()
+    (paths.GRAMIAN / "mine.txt").write_text("mine")
+    set_params(gramian__build="never")
+    run("gramian", ok=False)
+    assert (paths.GRAMIAN / "mine.txt").read_text() == "mine"
