@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Given, command, expanded
+from dseld_cli.cli.options import Json
 from dseld_cli.errors import UserError
 
 PANEL = "Growing a dictionary"
@@ -59,6 +61,10 @@ def remove_exemplars(
     index: Annotated[
         list[int] | None, typer.Option(metavar="I", help="Place of an image in the dictionary; may be given again.")
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="A CSV file with a column image, or a file of one NAME a line."),
+    ] = None,
     compact: Annotated[
         bool,
         typer.Option("--compact", help="Take tombstones of removed images out: all atoms behind move up.", metavar=""),
@@ -74,10 +80,31 @@ def remove_exemplars(
 
     [dim]Example:[/dim]  dseld remove-exemplars train/cat/0042.png --index 17
     [dim]Example:[/dim]  dseld remove-exemplars data/additions/june.zarr
+    [dim]Example:[/dim]  dseld remove-exemplars --from data/audit/labels.csv
     """
-    if not (names or index or compact):
-        raise UserError("nothing to remove: give NAMEs of images or additions, --index I, or --compact")
+    if not (names or index or compact or file):
+        raise UserError("nothing to remove: give NAMEs of images or additions, --index I, --from FILE, or --compact")
     params = given.load()
     from dseld_cli.stages import remove_exemplars as stage
 
-    stage.run(params, names or (), index or (), compact)
+    listed = stage.names_in(expanded(file)) if file else []
+    stage.run(params, [*(names or ()), *listed], index or (), compact)
+
+
+@command(commands, PANEL, ("run.memory",))
+def audit(given: Given, as_json: Json = False) -> None:
+    """Find training images whose label their exemplars argue against.
+
+    Reads data/codes/train.zarr (dseld encode --split train), in which no image
+    is coded with its own atom or a copy of it: where the others speak for
+    another class, one of the two is wrong. Also exemplars that speak more for
+    other classes than for their own, and classes that take from others. Writes
+    data/audit/labels.csv, exemplars.csv and audit.json, the clearest first.
+
+    [dim]Example:[/dim]  dseld encode --split train --images all && dseld audit
+    [dim]Example:[/dim]  dseld remove-exemplars --from data/audit/labels.csv
+    """
+    params = given.load()
+    from dseld_cli.stages import audit as stage
+
+    stage.run(params, as_json)

@@ -71,6 +71,11 @@ def cell(text: object) -> str:
     return f"'{shown(found)}" if found.startswith(FORMULA) else shown(found)
 
 
+def uncell(text: str) -> str:
+    """Take back the apostrophe that `cell` put before a formula."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
 def json_text(value: object, indent: int | None = 2) -> str:
     """Write JSON that any reader takes: valid UTF-8, undecodable bytes as escapes, NaN and infinities as null."""
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)

@@ -14,6 +14,7 @@ BASELINES = DATA / "baselines"
 RECONSTRUCTION = DATA / "reconstruction"
 SWEEPS = DATA / "sweeps"
 PAPER = DATA / "paper"
+AUDIT = DATA / "audit"
 ADDED = DATA / "features" / "added"
 """Features of image folders that joined the dictionary."""
 

@@ -1,0 +1,205 @@
+"""`dseld audit`: training images whose label their exemplars argue against, and exemplars that do harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dseld_cli import store
+from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.checks import relabel
+from dseld_cli.dictionary.codes import batches, read_codes
+from dseld_cli.dictionary.leave_one_out import own_atoms
+from dseld_cli.errors import StoreMissing, UserError
+from dseld_cli.evaluation.audit import Argued, argued, influence, taken
+from dseld_cli.evaluation.decoding import Reader, reader
+from dseld_cli.evaluation.explain import explain
+from dseld_cli.evaluation.tables import csv_table
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.console import say, say_json, table, track
+from dseld_cli.runtime.outputs import together
+from dseld_cli.runtime.text import json_text
+from dseld_cli.store import project as paths
+
+SHOWN = 10
+"""Rows of each table on the screen; the files have all."""
+PROOF = 3
+"""Exemplars that are named against a label."""
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label is argued against: its share, by how much less that is, and the exemplars that do so."""
+
+    image: str
+    label: str
+    suggested: str
+    share: float
+    margin: float
+    copies: list[str]
+    against: list[str]
+
+
+@dataclass(frozen=True)
+class Harmful:
+    """An exemplar that speaks more for images of other classes than for those of its own."""
+
+    exemplar: str
+    label: str
+    helped: float
+    harmed: float
+
+
+def run(params: Params, as_json: bool) -> None:
+    """Judge labels and exemplars by the codes of training images; print the worst, write all.
+
+    Raises:
+        UserError: if there are no codes of training images, or they are of another dictionary.
+
+    """
+    if not store.present(paths.codes("train")):
+        raise StoreMissing(f"no codes of training images at {paths.codes('train')}: run `dseld encode --split train`")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    features = store.open_store(paths.features("train"), store.FeaturesInfo)
+    coded = store.open_store(paths.codes("train"), store.CodesInfo)
+    store.require_input(coded, "dictionary", dictionary)
+    store.require_input(coded, "features", features)
+    rows, classes = coded.read("rows"), dictionary.info.classes
+    if len(classes) < 2:
+        raise UserError(f"{dictionary.path} has one class only: no label can be argued against")
+    arrays_within(params.run.memory, 24 * len(rows) * len(classes), f"the scores of {len(rows)} training images")
+    labels = relabel(features.read("labels"), features.info.classes, classes)[rows]
+    judge = Judge(coded, reader("class-sum", {}, dictionary, coded.info.dynamics), labels)
+    found = judge.argued()
+    suspects = judge.suspects(found, features.read("source")[rows], own_atoms(features, dictionary), rows)
+    harmful = list(judge.harmful())
+    stolen = taken(labels, found.other, found.margin, len(classes))
+    pairs: list[dict[str, object]] = [
+        {"class": classes[a], "by": classes[b], "images": int(stolen[a, b])} for a, b in _largest(stolen)
+    ]
+    report = {
+        "images": len(rows),
+        "suspects": [asdict(one) for one in suspects],
+        "harmful": [asdict(one) for one in harmful],
+        "taken": pairs,
+    }
+    _write(report, suspects, harmful)
+    if as_json:
+        say_json(report)
+    else:
+        _show(len(rows), features.shape("labels")[0], suspects, harmful, pairs)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Codes of n training images, read by class-sum, with the images' labels (n,)."""
+
+    coded: store.Codes
+    reader: Reader
+    labels: Int64
+
+    def argued(self) -> Argued:
+        """Compare every label with what the exemplars say."""
+        shares = np.zeros((len(self.labels), len(self.reader.dictionary.info.classes)), np.float32)
+        for part in track(list(self._parts()), len(self.labels), "auditing", length=lambda p: p.stop - p.start):
+            codes = read_codes(self.coded, part)
+            shares[part] = self.reader.shares(codes, lambda: np.empty((0, 0), np.float32))
+        return argued(shares, self.labels)
+
+    def _parts(self) -> Iterator[slice]:
+        return batches(self.coded.read("indptr"), 2**22)
+
+    @cached_property
+    def source(self) -> store.Array:
+        """Where each exemplar came from."""
+        return self.reader.dictionary.read("source")
+
+    def suspects(self, found: Argued, names: store.Array, own: Sequence[Int64], rows: Int64) -> list[Suspect]:
+        """Describe images whose label is argued against, the clearest first; `own` atoms are by row of the features."""
+        classes, described = self.reader.dictionary.info.classes, {}
+        for part in self._parts():
+            codes = read_codes(self.coded, part)
+            for image in range(part.start, part.stop):
+                if found.margin[image] < 0:
+                    other, label = int(found.other[image]), int(self.labels[image])
+                    loudest = explain(codes, image - part.start, self.reader.labels, other, PROOF)
+                    copies = [atom for atom in own[rows[image]] if self.reader.labels[atom] != label]
+                    described[image] = Suspect(
+                        str(names[image]),
+                        classes[label],
+                        classes[other],
+                        round(float(found.own[image]), 4),
+                        round(float(found.margin[image]), 4),
+                        [str(self.source[atom]) for atom in copies],
+                        [str(self.source[one.atom]) for one in loudest],
+                    )
+        return [described[int(image)] for image in found.order]
+
+    def harmful(self) -> Iterator[Harmful]:
+        """Exemplars that harm more than they help, the worst first."""
+        m = len(self.reader.labels)
+        helped, harmed = np.zeros(m), np.zeros(m)
+        for part in self._parts():
+            more = influence(read_codes(self.coded, part), self.labels[part], self.reader.labels)
+            helped, harmed = helped + more[0], harmed + more[1]
+        classes = self.reader.dictionary.info.classes
+        worse = harmed - helped
+        for atom in np.argsort(-worse, kind="stable")[: int((worse > 0).sum())]:
+            label = classes[self.reader.labels[atom]]
+            yield Harmful(str(self.source[atom]), label, round(float(helped[atom]), 4), round(float(harmed[atom]), 4))
+
+
+def _largest(counts: Int64) -> list[tuple[int, int]]:
+    """Pairs of classes that have any, the most first."""
+    first, second = counts.nonzero()
+    order = np.argsort(-counts[first, second], kind="stable")
+    return [(int(first[i]), int(second[i])) for i in order]
+
+
+def _write(report: dict[str, object], suspects: Sequence[Suspect], harmful: Sequence[Harmful]) -> None:
+    labels = (
+        [
+            one.image,
+            one.label,
+            one.suggested,
+            f"{one.share:.4f}",
+            f"{one.margin:.4f}",
+            "; ".join(one.copies),
+            "; ".join(one.against),
+        ]
+        for one in suspects
+    )
+    exemplars = ([one.exemplar, one.label, f"{one.helped:.4f}", f"{one.harmed:.4f}"] for one in harmful)
+    content = {
+        paths.AUDIT / "labels.csv": csv_table(
+            ["image", "label", "suggested", "share", "margin", "copies", "against"], labels
+        ),
+        paths.AUDIT / "exemplars.csv": csv_table(["image", "label", "helped", "harmed"], exemplars),
+        paths.AUDIT / "audit.json": f"{json_text(report)}\n".encode(),
+    }
+    with together() as aside:
+        for path, data in content.items():
+            aside(path).write_bytes(data)
+
+
+def _show(
+    coded: int, images: int, suspects: Sequence[Suspect], harmful: Sequence[Harmful], pairs: Sequence[dict[str, object]]
+) -> None:
+    say(f"{len(suspects)} of {coded} training images have a label that their exemplars argue against")
+    if coded < images:
+        say(f"{images - coded} more were not coded: `dseld encode --split train --images all` codes them")
+    rows = [[one.image, one.label, one.suggested, f"{one.share:.2f}", *one.against[:1]] for one in suspects[:SHOWN]]
+    table("Labels", ["image", "label", "exemplars say", "share of label", "loudest exemplar"], rows)
+    worst = [[one.exemplar, one.label, f"{one.helped:.2f}", f"{one.harmed:.2f}"] for one in harmful[:SHOWN]]
+    table("Exemplars that speak for other classes", ["exemplar", "label", "own class", "others"], worst)
+    stolen = [[str(one["class"]), str(one["by"]), str(one["images"])] for one in pairs[:SHOWN]]
+    table("Classes that take from others", ["images of", "taken by", "images"], stolen)
+    say(f"{paths.AUDIT}/labels.csv, exemplars.csv, audit.json")
+    file = paths.AUDIT / "labels.csv"
+    say(f"look at them, leave in {file} what is to go, and `dseld remove-exemplars --from {file}` takes it out")

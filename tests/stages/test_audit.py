@@ -1,0 +1,109 @@
+"""`dseld audit`: wrong labels rank first, their exemplars are named, and its table is what remove-exemplars takes."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dseld_cli import store
+from dseld_cli.evaluation.audit import argued, influence, taken
+from dseld_cli.runtime.text import cell, uncell
+from dseld_cli.store import project as paths
+from tests.conftest import Run, image_folder, set_params
+from tests.decoders.test_decoders import sparse
+
+CLASSES = {"ant": 30, "bee": 30, "cat": 30}
+SWAPPED = {"bee/3.png": "ant", "cat/7.png": "bee", "ant/11.png": "cat"}
+"""Images that show another class than their folder says."""
+
+
+@pytest.fixture
+def mislabelled(project: Path, run: Run) -> Path:
+    """Three images of another class than their folder's, and a copy of one image in two folders."""
+    folder = project / "images"
+    image_folder(folder, CLASSES)
+    image_folder(folder, dict.fromkeys(CLASSES, 3), "test", seed=1)
+    image_folder(project / "more", dict.fromkeys(CLASSES, 1), seed=9)
+    for name, shown in SWAPPED.items():
+        (folder / "train" / name).write_bytes((project / "more/train" / shown / "0.png").read_bytes())
+    (folder / "train/bee/20.png").write_bytes((folder / "train/ant/20.png").read_bytes())
+    set_params(data__dataset="folder:images", extract__workers=0, lca__lambda=0.5)
+    for command in ("extract", "build-dict", "encode --split train"):
+        run(command)
+    return project
+
+
+def test_wrong_labels_come_first_with_who_argues_against_them(mislabelled: Path, run: Run) -> None:
+    found = json.loads(run("audit --json").stdout)
+    wrong = {f"train/{name}" for name in SWAPPED}
+    first = found["suspects"][:5]
+    assert wrong < {one["image"] for one in first}
+    for one in first:
+        assert one["suggested"] != one["label"] == one["image"].split("/")[1]
+        assert all(f"/{one['suggested']}/" in name for name in one["against"])
+    copy = next(one for one in found["suspects"] if one["image"] == "train/bee/20.png")
+    assert copy["copies"] == ["train/ant/20.png"]
+    assert found["images"] == 90
+    shares = [one["share"] for one in found["suspects"]]
+    assert shares == sorted(shares)
+
+
+def test_its_table_is_what_remove_exemplars_takes(mislabelled: Path, run: Run) -> None:
+    said = run("audit").stdout
+    assert "Labels" in said
+    with Path("data/audit/labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    run("remove-exemplars --from data/audit/labels.csv")
+    left = set(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source"))
+    assert not left & {row["image"] for row in rows}
+    assert len(left) == 90 - len(rows) + 1  # and the word for tombstones
+    assert "was not made from" in run("audit", ok=False).stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "names no image"),
+        (b"image,label\n", "names no image"),
+        (b"\xff\xfe\x00", "cannot be read as text"),
+        (None, ""),
+    ],
+)
+def test_a_file_that_names_nothing_is_refused(mislabelled: Path, run: Run, content: bytes | None, said: str) -> None:
+    if content is not None:
+        Path("names.csv").write_bytes(content)
+    assert said in run("remove-exemplars --from names.csv", ok=False).stderr
+
+
+def test_names_come_one_a_line_too(mislabelled: Path, run: Run) -> None:
+    Path("names.txt").write_text("train/ant/0.png\n\ntrain/ant/1.png\ntrain/ant/0.png\n")
+    run("remove-exemplars --from names.txt")
+    assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).info.removed != ()
+
+
+def test_without_codes_it_says_what_makes_them(project: Path, run: Run) -> None:
+    assert "dseld encode --split train" in run("audit", ok=False).stderr
+
+
+def test_shares_are_compared_and_influence_is_summed_by_hand() -> None:
+    found = argued(
+        np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0, 0, 0], [0, 0.4, 0.6]], np.float32), np.array([0, 2, 1, 0])
+    )
+    np.testing.assert_allclose(found.own, [0.6, 0.3, 0.0, 0.0], atol=1e-7)
+    np.testing.assert_array_equal(found.other[[0, 1, 3]], [1, 1, 2])
+    np.testing.assert_allclose(found.margin, [0.3, -0.2, 0, -0.6], atol=1e-6)
+    np.testing.assert_array_equal(found.order, [3, 1])
+    np.testing.assert_array_equal(
+        taken(np.array([0, 2, 1, 0]), found.other, found.margin, 3), [[0, 0, 1], [0, 0, 0], [0, 1, 0]]
+    )
+    codes = sparse(np.array([[1.0, 2.0, 0.0], [0.5, -1.0, 4.0]]))
+    helped, harmed = influence(codes, np.array([0, 1]), np.array([0, 1, 1]))
+    np.testing.assert_allclose(helped, [1.0, 0.0, 4.0])
+    np.testing.assert_allclose(harmed, [0.5, 2.0, 0.0])
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "'quoted.png", "+a", "plain.png", "@x", "-y"])
+def test_a_name_in_a_table_is_read_back(name: str) -> None:
+    assert uncell(cell(name)) == name
