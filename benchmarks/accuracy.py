@@ -5,7 +5,7 @@
     python benchmarks/accuracy.py cifar --settings none:2 within-class:0.6 --sizes 50000 10000 1000 --per-class 1 5 10
 
 Each setting is a transform and its lambda, chosen on a val split before. All images of the test split are coded;
-trained decoders learn from leave-one-out codes of the exemplars alone, at most 10,000 of them. Draws per class are
+trained decoders learn from leave-one-out codes of the exemplars alone, at most --taught of them. Draws per class are
 averaged over SEEDS. Prints a line of JSON per run: top-1 in percent with its 95 % interval, firing neurons, and what
 each command took.
 """
@@ -26,7 +26,6 @@ from project import dseld, project
 from dseld_cli import Project
 from dseld_cli.images.sampling import balanced, shuffled
 
-TAUGHT = 10_000
 SEEDS = range(5)
 SECONDS = ("build-dict", "encode", "encode --split train", "train-decoder --decoder ridge", "baselines")
 
@@ -38,14 +37,14 @@ def drawn(labels: np.ndarray, size: int | None, per_class: int | None, seed: int
     return shuffled(len(labels), seed)[:size]
 
 
-def measured(folder: Path, setting: str, exemplars: int, memory: str) -> dict[str, Any]:
+def measured(folder: Path, setting: str, exemplars: int, taught: int, memory: str) -> dict[str, Any]:
     """Run the pipeline in a folder that has features, and read its metrics."""
     transform, lambda_ = setting.split(":")
     project(
         folder,
         build_dict__transform=transform,
         lca__lambda=float(lambda_),
-        train_decoder__images=min(TAUGHT, exemplars),
+        train_decoder__images=min(taught, exemplars),
         run__memory=memory,
     )
     text = (folder / "params.yaml").read_text()
@@ -72,6 +71,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", default=["none:2"], metavar="TRANSFORM:LAMBDA")
     parser.add_argument("--sizes", nargs="*", type=int, default=[], metavar="M")
     parser.add_argument("--per-class", nargs="*", type=int, default=[], metavar="N")
+    parser.add_argument("--taught", type=int, default=10_000, metavar="N")
     parser.add_argument("--memory", default="6GiB")
     takes_json(parser)
     options = parser.parse_args()
@@ -91,10 +91,10 @@ def main() -> None:
             for split, file in given.items():
                 dseld(folder, "extract", "--split", split, "--from-npz", str(file), "--extractor", "given")
             for setting in options.settings:
-                found = measured(folder, setting, len(some), options.memory)
+                found = measured(folder, setting, len(some), options.taught, options.memory)
                 rows.append({"setting": setting, "exemplars": len(some), "per_class": per_class, "seed": seed, **found})
                 print(json.dumps(rows[-1]), flush=True)
-                keep(options.json, {"rows": rows, "means": means(rows)})
+                keep(options.json, {"taught": options.taught, "rows": rows, "means": means(rows)})
 
 
 def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ PAGE = ROOT / "docs" / "results.md"
 RUNS = {
     "accuracy-mnist": "accuracy.py {work}/mnist --settings none:2 --sizes 50000 10000 1568",
     "accuracy-cifar10": "accuracy.py {work}/cifar10 --settings none:2 within-class:0.6 --sizes 50000",
+    "accuracy-cifar10-all": "accuracy.py {work}/cifar10 --settings none:2 --sizes 50000 --taught 50000",
     "accuracy-cifar10-few": "accuracy.py {work}/cifar10 --settings none:2 within-class:0.6 --sizes 10000 1000 "
     "--per-class 5 10",
     "accuracy-digits": "accuracy.py {work}/digits --settings none:1 within-class:0.3 --sizes 1437 1000 "
