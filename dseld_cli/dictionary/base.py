@@ -17,6 +17,9 @@ from dseld_cli.errors import UserError
 from dseld_cli.images.sampling import balanced, shuffled
 from dseld_cli.runtime.progress import Track, quiet
 
+FITTED = 4 * store.spec.ROWS
+"""Rows that a map of the features is fitted to at a time: in double precision they take three times their room."""
+
 
 class Draw(Protocol):
     """How atoms are drawn, as the section `build_dict` of params.yaml has it."""
@@ -67,7 +70,7 @@ def fit(
 
     """
     labels = features.read("labels")[chosen]
-    parts = list(store.blocks(len(chosen), _panel(memory, features.shape("features")[1])))
+    parts = list(store.blocks(len(chosen), min(FITTED, _panel(memory, features.shape("features")[1]))))
     blocks = (
         (features.take("features", chosen[part]), labels[part]) for part in track(parts, len(parts), f"fitting {kind}")
     )

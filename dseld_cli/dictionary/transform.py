@@ -50,7 +50,7 @@ class Transform:
 
     def __call__(self, rows: Float32) -> Float32:
         """Map rows (n, N); each comes out with the same bits, whatever others it is among."""
-        mapped = rows - self.mean
+        mapped: Float32 = np.subtract(rows, self.mean, dtype=np.float32)
         if self.matrix is None:
             return mapped
         from dseld_cli.lca.inner import filled_up, inner_products  # numba, which few commands need

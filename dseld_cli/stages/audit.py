@@ -14,7 +14,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import relabel
 from dseld_cli.dictionary.codes import batches, read_codes
 from dseld_cli.dictionary.leave_one_out import own_atoms
-from dseld_cli.errors import StoreMissing, UserError
+from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation.audit import Argued, argued, influence, taken
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.evaluation.explain import explain
@@ -75,6 +75,8 @@ def run(params: Params, as_json: bool) -> None:
         raise UserError(f"{dictionary.path} has one class only: no label can be argued against")
     arrays_within(params.run.memory, 24 * len(rows) * len(classes), f"the scores of {len(rows)} training images")
     labels = relabel(features.read("labels"), features.info.classes, classes)[rows]
+    if (labels < 0).any():
+        raise DoesNotFit(f"{features.path} has images of classes that {dictionary.path} lacks: build it from them")
     judge = Judge(coded, reader("class-sum", {}, dictionary, coded.info.dynamics), labels)
     found = judge.argued()
     suspects = judge.suspects(found, features.read("source")[rows], own_atoms(features, dictionary), rows)

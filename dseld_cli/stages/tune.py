@@ -128,7 +128,8 @@ def _data(params: Params) -> Data:
 
 def _trial(params: Params, data: Data, kind: str) -> Trial:
     """Exemplars and samples as a dictionary with a transform sees them."""
-    transform = fitted(kind, [(data.exemplars, data.labels)], data.n_classes)
+    blocks = ((data.exemplars[part], data.labels[part]) for part in store.blocks(len(data.labels)))
+    transform = fitted(kind, blocks, data.n_classes)
     seen = _through(transform, data.exemplars)
     atoms = normalize(seen, [f"exemplar {row}" for row in range(len(seen))])
     names = [*params.decoders, *params.trained_decoders]
