@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dseld_cli.errors import UserError
 from dseld_cli.images import npz
 from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.text import line
 
 Array = NDArray[Any]
 
@@ -52,7 +53,7 @@ def from_npz(path: Path, memory: int) -> Given:
     """
     found, names = npz.arrays(path, WANTED, arrays_within(memory, 0, "any array"))
     if missing := [name for name in ("features", "labels") if name not in found]:
-        raise UserError(f"{path} has no array {missing[0]}; it has {', '.join(names)[:80] or 'none'}")
+        raise UserError(f"{path} has no array {missing[0]}; it has {line(', '.join(names), 80) or 'none'}")
     return _given(path, memory, found)
 
 

@@ -21,6 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.text import line
 
 Array = NDArray[Any]
 PIECE = 2**20
@@ -68,7 +69,7 @@ def arrays(path: Path, wanted: Iterable[str], most: int) -> tuple[dict[str, Arra
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             if twins := [name for name, count in Counter(names).items() if count > 1]:
-                raise UserError(f"{path} has two arrays {twins[0][:80]}: save it again, with one of each name")
+                raise UserError(f"{path} has two arrays {line(twins[0], 80)}: save it again, with one of each name")
             found = {}
             for name in wanted:
                 if name in names:

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,18 @@ def test_any_archive_is_taken_or_refused_in_one_line(
     else:
         assert len(found.features) == len(found.labels) == len(found.source)
         assert 0 <= found.labels.min() <= found.labels.max() < len(found.classes)
+
+
+def test_names_of_arrays_are_shown_escaped(tmp_path: Path) -> None:
+    for names in (["\x1b[31mred"], ["\x1b[31mred", "\x1b[31mred"]):
+        with zipfile.ZipFile(tmp_path / "given.npz", "w") as file:
+            for name in names:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of the twin
+                    file.writestr(f"{name}.npy", npy(FEATURES))
+        with pytest.raises(UserError) as error:
+            from_npz(tmp_path / "given.npz", MEMORY)
+        assert str(error.value).replace(str(tmp_path), "").isprintable()
 
 
 def test_what_is_no_such_file_is_one_line(tmp_path: Path) -> None:
