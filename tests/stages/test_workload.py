@@ -17,7 +17,7 @@ def test_any_setting_needs_no_project_stores(project: Path, run: Run) -> None:
     assert found["workload"]["this"]["dictionary_tflop"] == pytest.approx((2 * 2048 - 1) * 50_000 * 50_001 / 2 / 1e12)
     assert found["measured"] is None
     assert "there are no codes" in run("workload --paper").stdout
-    assert "resnet152" in run("workload --paper").stdout
+    assert "ResNet-152" in run("workload --paper").stdout
 
 
 @pytest.mark.parametrize(
