@@ -28,7 +28,7 @@ def facts() -> dict[str, Any]:
     """Date, command, processor, cores and versions of a run."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "versions": {name: installed(name) for name in ("python", "dseld", "numpy", "numba", "torch")},

@@ -126,7 +126,7 @@ def compared(sides: dict[str, Side], name: str, case: Case, pairs: int) -> dict[
     for who, side in sides.items():
         places[who] = side.folder / name
         if not places[who].exists():
-            places[who].mkdir(parents=True)
+            (places[who] / "data/additions").mkdir(parents=True)
             for file in ("params.yaml", "dvc.yaml"):
                 shutil.copy(side.checkout / file, places[who])
             for command in case.prepare:
