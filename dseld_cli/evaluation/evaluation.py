@@ -88,6 +88,12 @@ class Evaluation:
         """Return the share of the neurons firing, (n, K)."""
         return np.asarray(self.codes.read("firing") / self.codes.info.atoms, np.float64)
 
+    def ever_firing(self) -> float | None:
+        """Return the share of the neurons that fire at any step, averaged over images; None where codes do not say."""
+        if "fired" not in self.codes.arrays:
+            return None
+        return float(self.codes.read("fired").mean()) / self.codes.info.atoms
+
     def source(self) -> store.Array:
         """Return where each coded image came from, (n,)."""
         return self.features.take("source", self.rows)
@@ -127,12 +133,14 @@ def _keys(rows: NDArray[np.float32]) -> list[bytes]:
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
-def firing_shares(firing: NDArray[np.float64]) -> dict[str, float]:
-    """Share of neurons firing, in percent, from shares (n, K): average over images and steps; mean of images' peaks."""
-    return {
-        "average": round(100 * float(firing.mean()), 4),
-        "peak": round(100 * float(firing.max(axis=1).mean()), 4),
-    }
+def firing_shares(firing: NDArray[np.float64], ever: float | None) -> dict[str, float]:
+    """Share of neurons firing, in percent, from shares (n, K): average over images and steps; mean of images' peaks.
+
+    With it the share that fires at any step, where that is known.
+    """
+    shares = {"average": float(firing.mean()), "peak": float(firing.max(axis=1).mean())}
+    shares |= {} if ever is None else {"ever": ever}
+    return {name: round(100 * share, 4) for name, share in shares.items()}
 
 
 def collect(

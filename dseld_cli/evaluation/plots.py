@@ -98,13 +98,18 @@ def confusion_matrices(
     return figure
 
 
-def firing_curve(share: NDArray[np.float64], paper: float | None, width: float = 8.0) -> Figure:
-    """Share of neurons firing after each step, (K,), averaged over images (Fig. 7), beside the paper's average."""
+def firing_curve(share: NDArray[np.float64], paper: float | None, ever: float | None, width: float = 8.0) -> Figure:
+    """Share of neurons firing after each step, (K,), averaged over images (Fig. 7), beside the paper's average.
+
+    `ever` is the share that fires at any step.
+    """
     figure = _figure((width, 0.56 * width))
     axes = figure.subplots()
     axes.plot(np.arange(1, len(share) + 1), 100 * share, label="each step")
     average = 100 * share.mean()
     axes.axhline(average, color="C0", linestyle=":", label=f"average, {average:.2f} %")
+    if ever is not None:
+        axes.axhline(100 * ever, color="C2", linestyle="-.", label=f"at any step, {100 * ever:.2f} %")
     if paper is not None:
         axes.axhline(100 * paper, color="C1", linestyle="--", label=f"the paper's average, {100 * paper:g} %")
     axes.set(xlabel="step", ylabel="neurons firing (%)", ylim=(0, None))

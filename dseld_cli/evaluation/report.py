@@ -49,10 +49,12 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "baselines": found.baseline_summaries(),
         "best_of": lambda found: max(found, key=lambda name: found[name]["top1"]),
         "in_dictionary": found.in_dictionary(),
-        "firing": firing_shares(firing),
+        "firing": firing_shares(firing, found.ever_firing()),
         "confusion": drawings(plots.confusion_matrices, found.confusion(), found.classes),
         "per_class": drawings(plots.per_class_accuracy, found.per_class()),
-        "firing_curve": drawings(plots.firing_curve, firing.mean(axis=0), papers_firing(setting["exemplars"])),
+        "firing_curve": drawings(
+            plots.firing_curve, firing.mean(axis=0), papers_firing(setting["exemplars"]), found.ever_firing()
+        ),
         "energy": _energy(found),
         "cost": _cost(setting),
         "gallery": gallery(found, decider, thumbnails),

@@ -24,7 +24,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         "backbone": str(evaluation.dictionary.info.extractor["backbone"]),
         **evaluation.setting(),
         "images_in_dictionary": evaluation.in_dictionary(),
-        "firing": firing_shares(evaluation.firing()),
+        "firing": firing_shares(evaluation.firing(), evaluation.ever_firing()),
         "decoders": evaluation.summaries(),
         "baselines": {name: {"top1": result["top1"]} for name, result in evaluation.baseline_summaries().items()},
     }
@@ -43,7 +43,9 @@ def files(evaluation: Evaluation, main: Mapping[str, Any]) -> dict[Path, bytes]:
         folder / "predictions.csv": predictions(evaluation),
         folder / "accuracy.png": plots.png(plots.per_class_accuracy, per_class),
         folder / "confusion.png": plots.png(plots.confusion_matrices, confusion, evaluation.classes),
-        folder / "firing.png": plots.png(plots.firing_curve, firing, papers_firing(main["exemplars"])),
+        folder / "firing.png": plots.png(
+            plots.firing_curve, firing, papers_firing(main["exemplars"]), evaluation.ever_firing()
+        ),
         paths.metrics(evaluation.split): f"{json_text(main)}\n".encode(),
     }
 

@@ -188,13 +188,15 @@ class Encoder:
                 direct = self._directly(features[rest], [excluded[i] for i in rest])
             for place, i in enumerate(rest):
                 codes = direct.codes[place : place + 1]
+                fired = int(direct.report.fired[place])
                 outcomes[i] = Outcome(
-                    codes.indices.astype(np.int64), codes.values, codes.firing[0], direct.energy[place]
+                    codes.indices.astype(np.int64), codes.values, codes.firing[0], fired, direct.energy[place]
                 )
             report.products[rest] += direct.report.products
         found = [outcomes[i] for i in range(len(features))]
         energy = np.stack([outcome.energy for outcome in found])
         report.unstable[:] = unstable(energy)
+        report.fired[:] = [outcome.fired for outcome in found]
         firing = np.stack([outcome.firing for outcome in found])
         codes = SparseCodes.from_rows([o.atoms for o in found], [o.values for o in found], firing)
         return EncodeResult(codes, energy, report)
@@ -276,6 +278,7 @@ def _result(response: Response, products: int) -> EncodeResult:
     n, n_atoms = response.code.shape
     report = Report.empty(n)
     report.products[:], report.working_set[:], report.unstable[:] = products, n_atoms, unstable(response.energy)
+    report.fired[:] = response.fired
     return EncodeResult(SparseCodes.from_response(response), response.energy, report)
 
 

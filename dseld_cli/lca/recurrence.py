@@ -72,12 +72,14 @@ class Response:
     Attributes:
         code: a[K], (B, M).
         firing: neurons firing after each step, a[1] to a[K], (B, K) int32.
+        fired: neurons that fired after any step, (B,) int64.
         energy: E(a[k]) - E(0) for k = 0 to K, (B, K + 1), in units of ||S||^2. Zero at k = 0.
 
     """
 
     code: NDArray[np.float32]
     firing: NDArray[np.int32]
+    fired: NDArray[np.int64]
     energy: NDArray[np.float64]
 
 
@@ -97,16 +99,19 @@ def energy_above_silence(a: Array, b: Array, lateral: Array, lambda_: float) -> 
 def run_lca(b: Array, inhibition: Inhibition, params: LCAParams) -> Response:
     """Run the K steps of the recurrence for a batch of driving inputs b (B, M), at K products with the Gramian."""
     u, a, lateral = 0 * b, 0 * b, 0 * b
-    firing, energy = [], [b.sum(1) * 0]
+    firing, energy, ever = [], [b.sum(1) * 0], b != b
     with np.errstate(over="ignore", invalid="ignore"):  # `unstable` reports what diverges
         for _ in range(params.steps):
             u += (b - u - lateral) / params.tau
             a = soft_threshold(u, params.lambda_)
             lateral = inhibition(a)
-            firing.append((a != 0).sum(1))
+            fires = a != 0
+            ever = ever | fires
+            firing.append(fires.sum(1))
             energy.append(energy_above_silence(a, b, lateral, params.lambda_))
     counts, energies = (np.stack([on_host(x) for x in path], axis=1) for path in (firing, energy))
-    return Response(on_host(a), counts.astype(np.int32), energies.astype(np.float64))
+    fired = on_host(ever.sum(1)).astype(np.int64)
+    return Response(on_host(a), counts.astype(np.int32), fired, energies.astype(np.float64))
 
 
 def on_host(array: Array) -> NDArray[Any]:

@@ -23,6 +23,7 @@ class Report:
         proved: (B,) bool, whether the image's certificate held; all others were computed directly or are unstable.
         unstable: (B,) bool, see `recurrence.unstable`.
         working_set: (B,) neurons simulated at last.
+        fired: (B,) neurons that fired after any step.
         reads: times that the atoms were read as a whole.
         seconds: wall clock per phase.
 
@@ -32,13 +33,20 @@ class Report:
     proved: NDArray[np.bool_]
     unstable: NDArray[np.bool_]
     working_set: Int64
+    fired: Int64
     reads: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, batch: int) -> Report:
         """Nothing done yet."""
-        return cls(np.zeros(batch), np.zeros(batch, bool), np.zeros(batch, bool), np.zeros(batch, np.int64))
+        return cls(
+            np.zeros(batch),
+            np.zeros(batch, bool),
+            np.zeros(batch, bool),
+            np.zeros(batch, np.int64),
+            np.zeros(batch, np.int64),
+        )
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -56,6 +64,7 @@ class Report:
             np.concatenate([part.proved for part in parts]),
             np.concatenate([part.unstable for part in parts]),
             np.concatenate([part.working_set for part in parts]),
+            np.concatenate([part.fired for part in parts]),
             sum(part.reads for part in parts),
             {name: sum(part.seconds.get(name, 0.0) for part in parts) for name in phases},
         )
@@ -63,5 +72,11 @@ class Report:
     def first(self, n: int) -> Report:
         """Report of the first n images."""
         return Report(
-            self.products[:n], self.proved[:n], self.unstable[:n], self.working_set[:n], self.reads, self.seconds
+            self.products[:n],
+            self.proved[:n],
+            self.unstable[:n],
+            self.working_set[:n],
+            self.fired[:n],
+            self.reads,
+            self.seconds,
         )

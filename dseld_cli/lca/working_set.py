@@ -84,11 +84,12 @@ LARGEST = 8192
 
 @dataclass(frozen=True)
 class Outcome:
-    """One image's code (atoms rising), with neurons firing (K,) and energy (K + 1,)."""
+    """One image's code (atoms rising), with neurons firing (K,), how many ever did, and energy (K + 1,)."""
 
     atoms: Int64
     values: Float32
     firing: NDArray[np.int32]
+    fired: int
     energy: Float64
 
 
@@ -334,7 +335,7 @@ def simulate(image: Image, rows: Rows, params: LCAParams, precision: Precision) 
     )  # fmt: skip
     fires = np.flatnonzero(a) if not diverged(energy) else np.zeros(0, np.int64)
     fires = fires[np.argsort(working_set.atoms[fires])]
-    image.outcome = Outcome(working_set.atoms[fires], a[fires].astype(np.float32), firing, energy)
+    image.outcome = Outcome(working_set.atoms[fires], a[fires].astype(np.float32), firing, len(fired), energy)
     image.fired, image.path = working_set.atoms[fired], (knots[0], knots[1], knots[2])
 
 

@@ -144,8 +144,13 @@ def _encode(draft: store.Draft[store.CodesInfo], encoder: Encoder, images: Image
 
 def _arrays(result: EncodeResult, energy: bool) -> dict[str, store.Array]:
     """Name what the store keeps of a batch."""
-    cost = {"products": result.report.products, "proved": result.report.proved.astype(np.int8)}
-    return vars(result.codes) | cost | ({"energy": result.energy.astype(np.float32)} if energy else {})
+    report = result.report
+    more = {
+        "products": report.products,
+        "proved": report.proved.astype(np.int8),
+        "fired": report.fired.astype(np.int32),
+    }
+    return vars(result.codes) | more | ({"energy": result.energy.astype(np.float32)} if energy else {})
 
 
 def _finish(draft: store.Draft[store.CodesInfo], rows: Int64) -> None:

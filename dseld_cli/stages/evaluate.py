@@ -49,7 +49,8 @@ def _show(main: Mapping[str, Any], found: Evaluation) -> None:
             "equal to an exemplar: what is right about them says nothing about other images"
         )
     firing = main["firing"]
-    say(f"neurons firing: {firing['average']:.2f} % on average, {firing['peak']:.2f} % at an image's peak")
+    ever = f", {firing['ever']:.2f} % at any step" if "ever" in firing else ""
+    say(f"neurons firing: {firing['average']:.2f} % on average, {firing['peak']:.2f} % at an image's peak{ever}")
     columns = ["top-1", "95 % interval", "top-5 %", "macro-F1 %"]
     rows = [[*_row(name, result), str(result["undecided"])] for name, result in main["decoders"].items()]
     table(f"Accuracy on the {main['split']} split", ["decoder", *columns, "undecided"], rows)

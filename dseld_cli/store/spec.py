@@ -150,6 +150,9 @@ MEANINGS: Mapping[str, Mapping[str, Meaning]] = MappingProxyType(
             "indices": Meaning("atom that each entry belongs to", ("entry",), "i", below="atom"),
             "values": Meaning("activation, thresholded after the last step", ("entry",), unit="||S||"),
             "firing": Meaning("neurons firing at each step", ("image", "step"), "i", "neurons", below="atom+1"),
+            "fired": Meaning(
+                "neurons that fired at any step", ("image",), "i", "neurons", below="atom+1", optional=True
+            ),
             "energy": Meaning("E(a[k]) - E(0), zero at k = 0", ("image", "step+1"), unit="||S||^2", optional=True),
             "products": Meaning("passes over the atoms that each image took", ("image",), unit="passes", optional=True),
             "proved": Meaning(

@@ -73,6 +73,8 @@ def assert_same(coded, S, Phi, params, excluded=None):
         tied = np.abs(np.abs(true.potential[0]) - params.lambda_) < TIE  # (K, M)
         assert (((code[allowed] != 0) == (true.code[0] != 0)) | tied[-1]).all()
         assert (np.abs(coded.codes.firing[i] - true.firing[0]) <= tied.sum(axis=1)).all()
+        fired = (np.abs(true.potential[0]) > params.lambda_).any(axis=0).sum()
+        assert abs(coded.report.fired[i] - fired) <= tied.any(axis=0).sum()
         size = max(1.0, float(image @ image))
         np.testing.assert_allclose(coded.energy[i], true.energy[0], atol=1e-4 * size)
 
