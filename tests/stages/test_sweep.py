@@ -44,6 +44,7 @@ def test_a_point_is_what_the_pipeline_gives_there(built: Path, run: Run) -> None
         name: value for name, value in whole.items() if name not in ("size", "firing")
     }
     assert metrics["firing"]["average"] == pytest.approx(whole["firing"], abs=1e-3)
+    assert metrics["firing"]["peak"] <= metrics["firing"]["ever"] <= 100
     assert at_prefix != whole
     assert found["firing"] < at_prefix["firing"]
 
