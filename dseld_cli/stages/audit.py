@@ -35,9 +35,13 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image whose label is argued against: its share, by how much less that is, and the exemplars that do so."""
+    """An image whose label is argued against: its share, by how much less that is, and the exemplars that do so.
+
+    `exemplar` says whether it is one itself, which `dseld remove-exemplars` can take out.
+    """
 
     image: str
+    exemplar: bool
     label: str
     suggested: str
     share: float
@@ -124,7 +128,7 @@ class Judge:
 
     def suspects(self, found: Argued, names: store.Array, own: Sequence[Int64], rows: Int64) -> list[Suspect]:
         """Describe images whose label is argued against, the clearest first; `own` atoms are by row of the features."""
-        classes, described = self.reader.dictionary.info.classes, {}
+        classes, described, atoms = self.reader.dictionary.info.classes, {}, set(self.source)
         for part in self._parts():
             codes = read_codes(self.coded, part)
             for image in range(part.start, part.stop):
@@ -134,6 +138,7 @@ class Judge:
                     copies = [atom for atom in own[rows[image]] if self.reader.labels[atom] != label]
                     described[image] = Suspect(
                         str(names[image]),
+                        names[image] in atoms,
                         classes[label],
                         classes[other],
                         round(float(found.own[image]), 4),
@@ -157,6 +162,10 @@ class Judge:
             yield Harmful(str(self.source[atom]), label, round(float(helped[atom]), 4), round(float(harmed[atom]), 4))
 
 
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
+
+
 def _largest(counts: Int64) -> list[tuple[int, int]]:
     """Pairs of classes that have any, the most first."""
     first, second = counts.nonzero()
@@ -168,6 +177,7 @@ def _write(report: dict[str, object], suspects: Sequence[Suspect], harmful: Sequ
     labels = (
         [
             one.image,
+            _yes(one.exemplar),
             one.label,
             one.suggested,
             f"{one.share:.4f}",
@@ -180,7 +190,7 @@ def _write(report: dict[str, object], suspects: Sequence[Suspect], harmful: Sequ
     exemplars = ([one.exemplar, one.label, f"{one.helped:.4f}", f"{one.harmed:.4f}"] for one in harmful)
     content = {
         paths.AUDIT / "labels.csv": csv_table(
-            ["image", "label", "suggested", "share", "margin", "copies", "against"], labels
+            ["image", "exemplar", "label", "suggested", "share", "margin", "copies", "against"], labels
         ),
         paths.AUDIT / "exemplars.csv": csv_table(["image", "label", "helped", "harmed"], exemplars),
         paths.AUDIT / "audit.json": f"{json_text(report)}\n".encode(),
@@ -204,4 +214,4 @@ def _show(
     table("Classes that take from others", ["images of", "taken by", "images"], stolen)
     say(f"{paths.AUDIT}/labels.csv, exemplars.csv, audit.json")
     file = paths.AUDIT / "labels.csv"
-    say(f"look at them, leave in {file} what is to go, and `dseld remove-exemplars --from {file}` takes it out")
+    say(f"the first are the surest: leave in {file} what is to go, then `dseld remove-exemplars --from {file}`")

@@ -26,6 +26,8 @@ from dseld_cli.store import project as paths
 def names_in(file: Path) -> list[str]:
     """Names in a file: the column `image` of a CSV file, or one a line; none of them twice.
 
+    Rows whose column `exemplar` says no, as `dseld audit` writes it, are left out: they are not in the dictionary.
+
     Raises:
         UserError: if there is no such file, it is no text, or names nothing.
 
@@ -36,10 +38,13 @@ def names_in(file: Path) -> list[str]:
         raise UserError(f"--from {file}: it cannot be read as text: {error}") from None
     lines = text.splitlines()
     header = next(csv.reader(lines[:1]), [])
-    found = [row["image"] or "" for row in csv.DictReader(lines)] if "image" in header else lines
+    rows = list(csv.DictReader(lines)) if "image" in header else [{"image": name} for name in lines]
+    found = [row["image"] or "" for row in rows if row.get("exemplar") != "no"]
+    if len(found) < len(rows):
+        say(f"{len(rows) - len(found)} of the {len(rows)} images in {file} are no exemplars: nothing to take out there")
     names = [uncell(name) for name in found if name.strip()]
     if not names:
-        raise UserError(f"--from {file}: it names no image")
+        raise UserError(f"--from {file}: it names no exemplar")
     return list(dict.fromkeys(names))
 
 

@@ -65,8 +65,9 @@ def test_its_table_is_what_remove_exemplars_takes(mislabelled: Path, run: Run) -
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "names no image"),
-        (b"image,label\n", "names no image"),
+        (b"", "names no exemplar"),
+        (b"image,label\n", "names no exemplar"),
+        (b"image,exemplar\nx,no\n", "names no exemplar"),
         (b"\xff\xfe\x00", "cannot be read as text"),
         (None, ""),
     ],
@@ -75,6 +76,22 @@ def test_a_file_that_names_nothing_is_refused(mislabelled: Path, run: Run, conte
     if content is not None:
         Path("names.csv").write_bytes(content)
     assert said in run("remove-exemplars --from names.csv", ok=False).stderr
+
+
+def test_images_that_are_no_exemplars_are_named_and_left_alone(mislabelled: Path, run: Run) -> None:
+    """A dictionary of some of the images: the others are judged, too, but there is nothing to take out."""
+    run("build-dict --size 40")
+    run("encode --split train --images all")
+    run("audit")
+    with Path("data/audit/labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    inside = {row["image"] for row in rows if row["exemplar"] == "yes"}
+    before = set(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source"))
+    assert inside == {row["image"] for row in rows} & before
+    assert 0 < len(inside) < len(rows)
+    said = run("remove-exemplars --from data/audit/labels.csv").stdout
+    assert f"{len(rows) - len(inside)} of the {len(rows)} images" in said
+    assert not set(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source")) & inside
 
 
 def test_names_come_one_a_line_too(mislabelled: Path, run: Run) -> None:
