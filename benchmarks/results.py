@@ -44,7 +44,7 @@ RUNS = {
     "gramian": "gramian.py {work}/full --repeats 3",
     "growth": "grow.py {work}/full --scratch",
     "durability": "durability.py {work}/durability",
-    "memory": "memory.py {work}/memory --atoms 20000",
+    "memory": "memory.py {work}/memory --atoms 20000 --images 300",
     "extraction": "extract.py rate",
 }
 """What makes each figure."""
