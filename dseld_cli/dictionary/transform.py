@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,13 @@ class Transform:
     mean: Float32
     matrix: Float32 | None = None
 
+    @cached_property
+    def _right(self) -> Float32:
+        from dseld_cli.lca.inner import filled_up
+
+        assert self.matrix is not None
+        return filled_up(self.matrix)
+
     def __call__(self, rows: Float32) -> Float32:
         """Map rows (n, N); each comes out with the same bits, whatever others it is among."""
         mapped: Float32 = np.subtract(rows, self.mean, dtype=np.float32)
@@ -55,7 +63,7 @@ class Transform:
             return mapped
         from dseld_cli.lca.inner import filled_up, inner_products  # numba, which few commands need
 
-        right, n_features = filled_up(self.matrix), len(self.mean)
+        right, n_features = self._right, len(self.mean)
 
         def part(rows: slice) -> None:
             left = filled_up(mapped[rows])

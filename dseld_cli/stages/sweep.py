@@ -16,7 +16,7 @@ from dseld_cli.dictionary.leave_one_out import training_images
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
-from dseld_cli.evaluation.trial import Exemplars, Int64, Sample, Setting, Trial, rounded, strongest_input
+from dseld_cli.evaluation.trial import SHARES, Exemplars, Int64, Sample, Setting, Trial, rounded, strongest_input
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.budget import arrays_within
@@ -27,13 +27,6 @@ from dseld_cli.store import project as paths
 KEYS = ("size", "lambda", "tau", "steps")
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Times params.yaml's value: what is tried of tau and steps unless --values says otherwise."""
-SHARES = (0.06, 0.09, 0.12, 0.16, 0.2, 0.25)
-"""Lambda as a share of the strongest driving input of the median image: what is tried unless --values says otherwise.
-
-Lambda is in units of the features' norm: a number that suits one backbone is far off for another. The paper's 0.3 is
-2 % of the strongest input of CIFAR-10 features of EfficientNet-Lite0, where its 2 is 12 %; at 2 % neurons fire for what
-the image has in common with all others.
-"""
 
 
 def run(params: Params, key: str, values: Sequence[float] | None, split: str, as_json: bool) -> None:

@@ -14,10 +14,11 @@ from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.checks import normalize, relabel, require_same_extractor
+from dseld_cli.dictionary.duplicates import equal_to, keys
 from dseld_cli.dictionary.transform import Transform, fitted
 from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.evaluation.metrics import interval
-from dseld_cli.evaluation.trial import Exemplars, Sample, Setting, Trial, rounded, strongest_input
+from dseld_cli.evaluation.trial import SHARES, Exemplars, Sample, Setting, Trial, rounded, strongest_input
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.budget import arrays_within
@@ -25,8 +26,6 @@ from dseld_cli.runtime.console import say, say_json, table, track
 from dseld_cli.store import project as paths
 
 TRANSFORMS = ("none", "centre", "whiten", "within-class")
-SHARES = (0.25, 0.2, 0.16, 0.12, 0.09, 0.06)
-"""Lambda as a share of the strongest driving input of the median image: from few neurons firing to many."""
 PATIENCE = 2
 """Smaller lambdas that are tried though they did not help: each costs more than the one before."""
 
@@ -134,7 +133,7 @@ def _trial(params: Params, data: Data, kind: str) -> Trial:
     atoms = normalize(seen, [f"exemplar {row}" for row in range(len(seen))])
     names = [*params.decoders, *params.trained_decoders]
     decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in names}
-    own = [np.array([row]) for row in data.taught]
+    own = equal_to(keys(atoms[data.taught]), keys(atoms))  # an image's own atom, and exact copies of it
     training = Sample(seen[data.taught], data.labels[data.taught], own) if params.trained_decoders else None
     exemplars = Exemplars(atoms, data.labels, data.n_classes)
     sample = Sample(_through(transform, data.sample), data.truth)
@@ -150,7 +149,7 @@ def _lambdas(params: Params, data: Data, transform: str) -> Iterator[Found]:
     trial, now = _trial(params, data, transform), lca_params(params.lca)
     strongest = strongest_input(trial.sample.features, trial.exemplars.atoms)
     best, idle = -1.0, 0
-    for share in SHARES:
+    for share in reversed(SHARES):  # from few neurons firing to many
         one = _tried(trial, transform, replace(now, lambda_=rounded(share * strongest)))
         if one is None:
             return

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dseld_cli.config.load import load
-from dseld_cli.evaluation.trial import rounded, strongest_input
-from dseld_cli.stages.sweep import SHARES, proposed
+from dseld_cli.evaluation.trial import SHARES, rounded, strongest_input
+from dseld_cli.stages import tune
+from dseld_cli.stages.sweep import proposed
 from tests.conftest import Run, image_folder, set_params
 
 
@@ -64,3 +66,20 @@ def test_a_sweep_of_lambda_is_proposed_from_the_driving_input() -> None:
     assert strongest_input(S, Phi) == pytest.approx(5.0)  # of 5, 0.8 and 10
     assert proposed(2.0, 5.0) == sorted([2.0, *(rounded(5 * share) for share in SHARES)])
     assert rounded(0.12345) == 0.12
+
+
+def test_an_image_to_learn_from_is_coded_without_its_copies(extracted: Path, run: Run) -> None:
+    train = extracted / "images/train"
+    kept = Image.open(train / "ant/0.png").copy()
+    for name in ("ant/0.png", "bee/0.png", "bee/1.png", "cat/0.png"):
+        kept.save(train / name)
+    run("extract")
+    run("build-dict")
+    params = load()
+    training = tune._trial(params, tune._data(params), "centre").training
+    assert training
+    assert training.excluded
+    copies = [list(own) for own in training.excluded if len(own) > 1]
+    assert copies
+    assert all(own == copies[0] for own in copies)
+    assert len(copies) == len(copies[0])
