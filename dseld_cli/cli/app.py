@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from dseld_cli import __version__
-from dseld_cli.cli import checking, comparing, growing, paper, pipeline, starting, using
+from dseld_cli.cli import checking, comparing, deploying, growing, paper, pipeline, starting, using
 from dseld_cli.cli.command import plain_flag
 from dseld_cli.cli.failures import BROKEN_PIPE, INTERRUPTED, USER, explained
 from dseld_cli.runtime.text import line
@@ -103,5 +103,5 @@ def main(
         print(context.get_help())
 
 
-for panel in (starting, pipeline, growing, comparing, paper, using, checking):
+for panel in (starting, pipeline, growing, comparing, paper, using, deploying, checking):
     app.add_typer(panel.commands)

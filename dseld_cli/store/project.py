@@ -15,6 +15,8 @@ RECONSTRUCTION = DATA / "reconstruction"
 SWEEPS = DATA / "sweeps"
 PAPER = DATA / "paper"
 AUDIT = DATA / "audit"
+DEPLOY = DATA / "deploy.json"
+"""What the dictionary loses as integers and as spikes."""
 ADDED = DATA / "features" / "added"
 """Features of image folders that joined the dictionary."""
 

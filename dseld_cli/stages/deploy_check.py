@@ -1,0 +1,171 @@
+"""`dseld deploy-check`: what the current dictionary loses as integers and as spikes, and how large it is on chips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from dseld_cli import store
+from dseld_cli.config.recurrence import lca_params
+from dseld_cli.config.schema import Params
+from dseld_cli.decoders.registry import decoder
+from dseld_cli.deploy.footprint import energy, size
+from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
+from dseld_cli.dictionary.transform import Seen
+from dseld_cli.errors import StoreMissing, UserError
+from dseld_cli.evaluation.deployment import (
+    HEIGHTS,
+    LARGEST_ONE_LAYER,
+    QUANTA,
+    SPIKING_STEPS,
+    Coded,
+    Deployment,
+    Way,
+    agreement,
+    largest,
+)
+from dseld_cli.evaluation.trial import Exemplars, Sample
+from dseld_cli.images.sampling import drawn
+from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.console import say, say_json, table, track, warn
+from dseld_cli.runtime.outputs import together
+from dseld_cli.store import project as paths
+
+BATCH = 100
+DOUBLES = 10
+"""Arrays of float64 numbers, one per neuron and image, that a step keeps at a time."""
+
+Named = tuple[str, dict[str, Any], Way]
+
+
+def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> None:
+    """Compute codes of test images in each way with settings chosen on val; print a table, and write deploy.json.
+
+    Raises:
+        UserError: if a store is missing, there are not so many atoms, or memory is too small.
+
+    """
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    deployment = _deployment(params, dictionary, atoms, weight_bits)
+    val, test = (_sample(params, dictionary, split) for split in ("val", "test"))
+    rows, reference = [], None
+    for name, chosen, way in _ways(deployment, val):
+        coded = deployment.run(way, test.features, f"test, {name}")
+        reference = reference or coded
+        rows.append({"form": name, **chosen, **_figures(deployment, coded, test, reference)})
+    m, n = deployment.exemplars.atoms.shape
+    found = {
+        "atoms": m,
+        "features": n,
+        "images": len(test.truth),
+        "chosen_on": len(val.truth),
+        "weight_bits": weight_bits,
+        "lambda": params.lca.lambda_,
+        "tau": params.lca.tau,
+        "steps": params.lca.steps,
+        "forms": rows,
+        "size": {form: size(form, m, n, weight_bits).figures() for form in ("one-layer", "two-layer")},
+    }
+    with together() as aside:
+        aside(paths.DEPLOY).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        say_json(found)
+    else:
+        _show(found)
+
+
+def _deployment(params: Params, dictionary: store.Dictionary, atoms: int | None, weight_bits: int) -> Deployment:
+    m, n = dictionary.shape("atoms")
+    if atoms is not None and atoms > m:
+        raise UserError(f"--atoms {atoms}: the dictionary has {m}")
+    m = atoms or m
+    one_layer = 8 * 2 * m * m if m <= LARGEST_ONE_LAYER else 0
+    held, image = (4 + 2 * 8) * m * n + one_layer, 8 * DOUBLES * (m + n)
+    spare = arrays_within(params.run.memory, held + image, f"{m} atoms of {n} features as floats and integers")
+    exemplars = Exemplars(dictionary.read("atoms")[:m], dictionary.read("labels")[:m], len(dictionary.info.classes))
+    require_unit_norm(exemplars.atoms, dictionary)
+    decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in params.decoders}
+    batch = min(BATCH, (spare - held) // image)
+    return Deployment(exemplars, lca_params(params.lca), decoders, weight_bits, batch, track)
+
+
+def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
+    if not store.present(paths.features(split)):
+        raise StoreMissing(
+            f"no features of the {split} split: scales and spikes are chosen on val, and reported on test; add val to "
+            "extract.splits in params.yaml, run `dseld extract` and `dseld build-dict`"
+        )
+    features = store.open_store(paths.features(split), store.FeaturesInfo)
+    require_same_extractor(features, dictionary)
+    rows = drawn(features.shape("features")[0], params.encode.images, params.encode.seed)
+    truth = relabel(features.read("labels"), features.info.classes, dictionary.info.classes)[rows]
+    return Sample(Seen.by(dictionary, features).take(rows), truth)
+
+
+def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
+    """Each way to compute codes, with what was chosen for it on val."""
+    p, shifted = deployment.params, deployment.shifted
+    yield "float", {}, deployment.floating(p)
+    if shifted != p:
+        yield f"float, tau {shifted.tau:g}", {}, deployment.floating(shifted)
+    if len(deployment.exemplars.labels) <= LARGEST_ONE_LAYER:
+        scale = deployment.finest(deployment.one_layer, val, "one layer")
+        yield "integers, one layer", {"scale": scale}, deployment.one_layer(scale)
+    scale = deployment.finest(lambda scale: deployment.two_layers(scale, 0), val, "two layers")
+    unit = largest(np.abs(val.features).max(axis=1))
+    heights = {share: deployment.two_layers(scale, share * unit) for share in HEIGHTS}
+    share = deployment.cheapest(heights, val, "two layers, spike height")
+    yield "integers, two layers", {"scale": scale, "spike_height": share * unit}, heights[share]
+    steps = SPIKING_STEPS * p.steps
+    active = deployment.run(deployment.floating(p), val.features, "val, float").codes
+    strongest = [np.abs(row).max(initial=0) for row in np.split(active.values, active.indptr[1:-1])]
+    unit = largest(strongest)
+    quanta = {share: deployment.spiking(steps, share * unit) for share in QUANTA}
+    share = deployment.cheapest(quanta, val, "spikes, worth")
+    yield f"spikes, {steps} steps", {"quantum": share * unit}, quanta[share]
+
+
+def _figures(deployment: Deployment, coded: Coded, test: Sample, reference: Coded) -> dict[str, Any]:
+    return {
+        "top1": deployment.top1(coded, test),
+        "support_agreement": agreement(coded.codes, reference.codes),
+        "messages": coded.messages,
+        "operations": coded.operations,
+        "energy_joules": energy(coded.operations),
+        "peak_bits": coded.peak_bits,
+        "negative": coded.negative,
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    forms: Sequence[dict[str, Any]] = found["forms"]
+    say(
+        f"{found['images']} test images, {found['atoms']} exemplars of {found['features']} features, "
+        f"{found['weight_bits']}-bit weights; settings chosen on {found['chosen_on']} val images"
+    )
+    names = list(forms[0]["top1"])
+    accuracy = ([one["form"], *(f"{one['top1'][name]:.2f}" for name in names), _same(one)] for one in forms)
+    table("Accuracy, % (estimates of hardware, simulated)", ["computed in", *names, "same neurons"], accuracy)
+    table("Cost per image", ["computed in", "messages", "operations", "energy, uJ", "bits"], map(_cost, forms))
+    for form, its in found["size"].items():
+        say(
+            f"{form}: {its['neurons']:,} neurons, {its['synapses']:,} synapses: {its['chips_by_synapses']} Loihi 2 "
+            f"chips by synapses, {its['chips_by_memory']} by memory"
+        )
+    for one in forms:
+        if one["negative"]:
+            warn(f"{one['form']}: {one['negative']} activations would have been negative, and stayed silent")
+    say(f"{paths.DEPLOY}; energies are estimates (6.8 to 23.6 pJ an operation), and nothing here ran on a chip")
+
+
+def _same(one: dict[str, Any]) -> str:
+    return f"{100 * one['support_agreement']:.1f} %"
+
+
+def _cost(one: dict[str, Any]) -> list[str]:
+    low, high = (1e6 * joules for joules in one["energy_joules"])
+    bits = "" if one["peak_bits"] is None else f"{one['peak_bits']:.1f}"
+    return [one["form"], f"{one['messages']:,.0f}", f"{one['operations']:,.0f}", f"{low:.3g} to {high:.3g}", bits]

@@ -1,0 +1,83 @@
+"""`dseld deploy-check`: its float row is the pipeline's, the others come near it, and val alone chooses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dseld_cli.decoders.class_sum import ClassSum
+from dseld_cli.errors import DoesNotFit
+from dseld_cli.evaluation.deployment import Coded, Deployment, agreement
+from dseld_cli.evaluation.trial import Exemplars, Sample
+from dseld_cli.lca.recurrence import LCAParams
+from tests.conftest import Run, image_folder, set_params
+from tests.decoders.test_decoders import sparse
+
+
+@pytest.fixture
+def ready(project: Path, run: Run) -> Path:
+    image_folder(project / "images", {"ant": 40, "bee": 40, "cat": 40}, size=4)
+    image_folder(project / "images", dict.fromkeys(("ant", "bee", "cat"), 12), "test", size=4, seed=1)
+    set_params(
+        data__dataset="folder:images", extract__splits=["train", "val", "test"], extract__workers=0, lca__lambda=0.3
+    )
+    for command in ("extract", "build-dict"):
+        run(command)
+    return project
+
+
+def test_the_float_row_is_the_pipelines_and_the_others_come_near(ready: Path, run: Run) -> None:
+    found = json.loads(run("deploy-check --json").stdout)
+    assert found == json.loads(Path("data/deploy.json").read_text())
+    for command in ("encode", "decode", "baselines", "evaluate"):
+        run(command)
+    decoders = json.loads(Path("metrics.json").read_text())["decoders"]
+    first, *others = found["forms"]
+    assert first["top1"] == {name: decoders[name]["top1"] for name in first["top1"]}
+    assert [one["form"].split(",")[0] for one in others] == ["float", "integers", "integers", "spikes"]
+    for one in others:
+        assert one["top1"]["class-sum"] > first["top1"]["class-sum"] - 10  # 36 images: 2.8 points each
+    for one in others[1:3]:
+        assert one["peak_bits"] < 23
+    assert others[1]["support_agreement"] > 0.9
+    assert found["chosen_on"] == 12
+
+
+def test_its_table_says_that_nothing_ran_on_a_chip(ready: Path, run: Run) -> None:
+    said = run("deploy-check --atoms 50 --weight-bits 4").stdout
+    assert "50 exemplars" in said and "4-bit weights" in said
+    assert "nothing here ran on a chip" in said
+    assert "two-layer: 98 neurons, 4,800 synapses: 1 Loihi 2" in said
+
+
+def test_without_val_or_with_more_atoms_than_there_are_it_says_what_to_do(ready: Path, run: Run) -> None:
+    assert "--atoms 5000: the dictionary has" in run("deploy-check --atoms 5000", ok=False).stderr
+    (ready / "data/features/val.zarr").rename(ready / "elsewhere")
+    assert "add val to extract.splits" in run("deploy-check", ok=False).stderr
+
+
+@pytest.fixture
+def deployment() -> Deployment:
+    exemplars = Exemplars(np.eye(2, dtype=np.float32), np.array([0, 1]), 2)
+    return Deployment(exemplars, LCAParams(0.5, 8.0, 8), {"class-sum": ClassSum()})
+
+
+def test_the_finest_scale_that_fits_is_taken_and_the_cheapest_that_is_as_good(deployment: Deployment) -> None:
+    sample = Sample(np.eye(2, dtype=np.float32) * 4, np.array([0, 1]))
+    right, wrong = sparse(np.array([[1, 0], [0, 1]])), sparse(np.array([[0, 1], [1, 0]]))
+    scale = deployment.finest(lambda scale: lambda _: Coded(right, 1, 1, peak_bits=scale + 5.5), sample, "fits")
+    assert scale == 16  # 21.5 of 22 bits
+    ways = {1.0: right, 2.0: right, 4.0: wrong}
+    cheapest = deployment.cheapest(
+        {value: lambda _, codes=codes: Coded(codes, 1, 1) for value, codes in ways.items()}, sample, "worth"
+    )
+    assert cheapest == 2.0
+    with pytest.raises(DoesNotFit, match="every scale"):
+        deployment.finest(lambda scale: lambda _: Coded(right, 1, 1, peak_bits=23.0), sample, "never fits")
+
+
+def test_agreement_is_the_share_of_neurons_active_in_both() -> None:
+    assert agreement(sparse(np.array([[1, 2, 0]])), sparse(np.array([[0, 3, 1]]))) == pytest.approx(1 / 3)
+    assert agreement(sparse(np.array([[0, 0]])), sparse(np.array([[0, 0]]))) == 1.0
+    assert agreement(sparse(np.array([[1, 0], [0, 1]])), sparse(np.array([[0, 1], [0, 1]]))) == pytest.approx(1 / 3)
