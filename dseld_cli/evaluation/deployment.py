@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,19 @@ from dseld_cli.deploy.fixed_point import (
     run_two_layers,
 )
 from dseld_cli.deploy.spiking import run_spiking
-from dseld_cli.errors import DoesNotFit
+from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
+from dseld_cli.dictionary.transform import Seen
+from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.trial import Exemplars, Sample
+from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder
 from dseld_cli.lca.inhibition import through_atoms
 from dseld_cli.lca.recurrence import LCAParams, Response
+from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.progress import Track, quiet
+from dseld_cli.store import project as paths
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -53,6 +58,9 @@ LARGEST_ONE_LAYER = 8000
 """Atoms up to which M^2 weights are held here (0.5 GB)."""
 SPIKING_STEPS = 2
 """Times the steps of the graded network that spikes are counted over."""
+BATCH = 100
+DOUBLES = 10
+"""Arrays of float64 numbers, one per neuron and image, that a step keeps at a time."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +198,13 @@ class Deployment:
                 return scale
         raise DoesNotFit(f"{what}: states leave {STATE_BITS} bits at every scale from 2^{SCALES[-1]} on")
 
+    def fitted_two_layers(self, val: Sample) -> tuple[int, float]:
+        """Choose the scale of two layers, and the height at which a residual is sent."""
+        scale = self.finest(lambda scale: self.two_layers(scale, 0), val, "two layers")
+        unit = largest(np.abs(val.features).max(axis=1))
+        heights = {share: self.two_layers(scale, share * unit) for share in HEIGHTS}
+        return scale, unit * self.cheapest(heights, val, "two layers, spike height")
+
     def cheapest(self, ways: Mapping[float, Way], sample: Sample, what: str) -> float:
         """Choose the last of the values within TOLERANCE of the best accuracy; they go from dear to cheap."""
         found: dict[float, float] = {}
@@ -205,6 +220,52 @@ class Deployment:
         except DoesNotFit:
             return None
         return coded if (coded.peak_bits or 0) < STATE_BITS - 1 - HEADROOM else None
+
+
+def deployed(
+    dictionary: store.Dictionary,
+    params: LCAParams,
+    decoders: Mapping[str, Decoder],
+    memory: int,
+    atoms: int | None,
+    weight_bits: int,
+    track: Track,
+) -> Deployment:
+    """Read the first atoms of a dictionary; None: all.
+
+    Raises:
+        UserError: if there are not so many, or memory does not hold them.
+
+    """
+    m, n = dictionary.shape("atoms")
+    if atoms is not None and atoms > m:
+        raise UserError(f"--atoms {atoms}: the dictionary has {m}")
+    m = atoms or m
+    one_layer = 8 * 2 * m * m if m <= LARGEST_ONE_LAYER else 0
+    held, image = (4 + 2 * 8) * m * n + one_layer, 8 * DOUBLES * (m + n)
+    spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers")
+    exemplars = Exemplars(dictionary.read("atoms")[:m], dictionary.read("labels")[:m], len(dictionary.info.classes))
+    require_unit_norm(exemplars.atoms, dictionary)
+    return Deployment(exemplars, params, decoders, weight_bits, min(BATCH, (spare - held) // image), track)
+
+
+def sample(dictionary: store.Dictionary, split: str, images: int | Literal["all"], seed: int) -> Sample:
+    """Draw images of a split, as the dictionary sees them.
+
+    Raises:
+        UserError: if there are none.
+
+    """
+    if not store.present(paths.features(split)):
+        raise StoreMissing(
+            f"no features of the {split} split: scales and spikes are chosen on val, and reported on test; add val to "
+            "extract.splits in params.yaml, run `dseld extract` and `dseld build-dict`"
+        )
+    features = store.open_store(paths.features(split), store.FeaturesInfo)
+    require_same_extractor(features, dictionary)
+    rows = drawn(features.shape("features")[0], images, seed)
+    truth = relabel(features.read("labels"), features.info.classes, dictionary.info.classes)[rows]
+    return Sample(Seen.by(dictionary, features).take(rows), truth)
 
 
 def _coded(

@@ -13,11 +13,7 @@ from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.deploy.footprint import energy, size
-from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
-from dseld_cli.dictionary.transform import Seen
-from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.evaluation.deployment import (
-    HEIGHTS,
     LARGEST_ONE_LAYER,
     QUANTA,
     SPIKING_STEPS,
@@ -25,18 +21,14 @@ from dseld_cli.evaluation.deployment import (
     Deployment,
     Way,
     agreement,
+    deployed,
     largest,
+    sample,
 )
-from dseld_cli.evaluation.trial import Exemplars, Sample
-from dseld_cli.images.sampling import drawn
-from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.runtime.outputs import together
 from dseld_cli.store import project as paths
-
-BATCH = 100
-DOUBLES = 10
-"""Arrays of float64 numbers, one per neuron and image, that a step keeps at a time."""
 
 Named = tuple[str, dict[str, Any], Way]
 
@@ -49,8 +41,10 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    deployment = _deployment(params, dictionary, atoms, weight_bits)
-    val, test = (_sample(params, dictionary, split) for split in ("val", "test"))
+    decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in params.decoders}
+    lca = lca_params(params.lca)
+    deployment = deployed(dictionary, lca, decoders, params.run.memory, atoms, weight_bits, track)
+    val, test = (sample(dictionary, split, params.encode.images, params.encode.seed) for split in ("val", "test"))
     rows, reference = [], None
     for name, chosen, way in _ways(deployment, val):
         coded = deployment.run(way, test.features, f"test, {name}")
@@ -77,34 +71,6 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         _show(found)
 
 
-def _deployment(params: Params, dictionary: store.Dictionary, atoms: int | None, weight_bits: int) -> Deployment:
-    m, n = dictionary.shape("atoms")
-    if atoms is not None and atoms > m:
-        raise UserError(f"--atoms {atoms}: the dictionary has {m}")
-    m = atoms or m
-    one_layer = 8 * 2 * m * m if m <= LARGEST_ONE_LAYER else 0
-    held, image = (4 + 2 * 8) * m * n + one_layer, 8 * DOUBLES * (m + n)
-    spare = arrays_within(params.run.memory, held + image, f"{m} atoms of {n} features as floats and integers")
-    exemplars = Exemplars(dictionary.read("atoms")[:m], dictionary.read("labels")[:m], len(dictionary.info.classes))
-    require_unit_norm(exemplars.atoms, dictionary)
-    decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in params.decoders}
-    batch = min(BATCH, (spare - held) // image)
-    return Deployment(exemplars, lca_params(params.lca), decoders, weight_bits, batch, track)
-
-
-def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
-    if not store.present(paths.features(split)):
-        raise StoreMissing(
-            f"no features of the {split} split: scales and spikes are chosen on val, and reported on test; add val to "
-            "extract.splits in params.yaml, run `dseld extract` and `dseld build-dict`"
-        )
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
-    require_same_extractor(features, dictionary)
-    rows = drawn(features.shape("features")[0], params.encode.images, params.encode.seed)
-    truth = relabel(features.read("labels"), features.info.classes, dictionary.info.classes)[rows]
-    return Sample(Seen.by(dictionary, features).take(rows), truth)
-
-
 def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
     """Each way to compute codes, with what was chosen for it on val."""
     p, shifted = deployment.params, deployment.shifted
@@ -114,11 +80,9 @@ def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
     if len(deployment.exemplars.labels) <= LARGEST_ONE_LAYER:
         scale = deployment.finest(deployment.one_layer, val, "one layer")
         yield "integers, one layer", {"scale": scale}, deployment.one_layer(scale)
-    scale = deployment.finest(lambda scale: deployment.two_layers(scale, 0), val, "two layers")
-    unit = largest(np.abs(val.features).max(axis=1))
-    heights = {share: deployment.two_layers(scale, share * unit) for share in HEIGHTS}
-    share = deployment.cheapest(heights, val, "two layers, spike height")
-    yield "integers, two layers", {"scale": scale, "spike_height": share * unit}, heights[share]
+    scale, height = deployment.fitted_two_layers(val)
+    chosen = {"scale": scale, "spike_height": height}
+    yield "integers, two layers", chosen, deployment.two_layers(scale, height)
     steps = SPIKING_STEPS * p.steps
     active = deployment.run(deployment.floating(p), val.features, "val, float").codes
     strongest = [np.abs(row).max(initial=0) for row in np.split(active.values, active.indptr[1:-1])]

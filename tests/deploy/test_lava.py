@@ -1,14 +1,12 @@
-"""Our integers are those of Intel's lava, bit for bit.
+"""Our integers are those of Intel's lava, bit for bit, run by the script that `dseld export` lays beside a network.
 
-lava-nc ends at Python 3.10, so that it runs in an environment of its own, named by DSELD_LAVA_PYTHON:
-
-    python3.10 -m venv lava && lava/bin/pip install numpy==1.26.4 scipy networkx asteval
-    lava/bin/pip install --no-deps lava-nc==0.10.0 lava-optimization==0.5.0
-    DSELD_LAVA_PYTHON=lava/bin/python pytest tests/deploy/test_lava.py
+lava-nc ends at Python 3.10, so that it runs in an environment of its own, named by DSELD_LAVA_PYTHON; how to make one
+is at the head of dseld_cli/deploy/run_lava.py.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -17,41 +15,50 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from dseld_cli.deploy.fixed_point import inhibition_weights, quantise, run_one_layer, run_two_layers
+from dseld_cli.deploy import run_lava_script
+from dseld_cli.deploy.fixed_point import Integers, Weights, inhibition_weights, quantise, run_one_layer, run_two_layers
 from dseld_cli.lca.recurrence import LCAParams
 
 PYTHON = os.environ.get("DSELD_LAVA_PYTHON")
 PARAMS = LCAParams(lambda_=0.5, tau=32, steps=32)
 SCALE = 12
+IMAGES = 20
+
+pytestmark = pytest.mark.skipif(
+    not PYTHON, reason="lava needs a Python 3.10 of its own: DSELD_LAVA_PYTHON (see dseld_cli/deploy/run_lava.py)"
+)
 
 
-@pytest.mark.skipif(not PYTHON, reason="lava needs a Python 3.10 of its own: DSELD_LAVA_PYTHON (see this file's head)")
-@pytest.mark.parametrize("centred", [False, True], ids=["one sign", "both signs"])
-@pytest.mark.parametrize("spike_height", [0, 1])
-def test_codes_are_lavas_bit_for_bit(tmp_path: Path, centred: bool, spike_height: int) -> None:
-    pixels = load_digits().data / 16 - (0.3 if centred else 0)
-    atoms = pixels[:100] / np.linalg.norm(pixels[:100], axis=1, keepdims=True)
-    images = pixels[1000:1020]
-    b = images @ atoms.T
-    lateral, forward = inhibition_weights(atoms, PARAMS.tau), quantise(atoms)
-    np.savez(
-        tmp_path / "given.npz",
-        lateral=lateral.mantissa.astype(np.int32),
-        lateral_exp=lateral.exponent,
-        atoms=forward.mantissa.astype(np.int32),
-        atoms_exp=forward.exponent,
-        bias=np.rint(b * 2**SCALE / PARAMS.tau).astype(np.int64),
-        features=np.rint(images * 2**SCALE).astype(np.int64),
-        threshold=round(PARAMS.lambda_ * 2**SCALE),
-        tau_exp=-5,
-        steps=PARAMS.steps,
-        spike_height=spike_height * 2**SCALE,
-    )
-    script = Path(__file__).with_name("lava_codes.py")
-    subprocess.run([str(PYTHON), script, tmp_path / "given.npz", tmp_path / "found.npz"], check=True)
-    found = np.load(tmp_path / "found.npz")
-    one = run_one_layer(b, lateral, PARAMS, SCALE).code
-    two = run_two_layers(images, forward, PARAMS, SCALE, spike_height).code
-    assert np.count_nonzero(one) > 20 and np.count_nonzero(two) > 20
-    np.testing.assert_array_equal(found["one"], one * 2**SCALE)
-    np.testing.assert_array_equal(found["two"], two * 2**SCALE)
+def in_lava(folder: Path, form: str, weights: Weights, drive: np.ndarray, ours: Integers, height: int) -> str:
+    """What lava says of our codes."""
+    expected = ours.code * 2**SCALE
+    assert np.count_nonzero(expected) > IMAGES
+    np.savez(folder / "network.npz", weights=weights.mantissa, drive=np.rint(drive * 2**SCALE), expected=expected)
+    facts = {"form": form, "weight_exponent": weights.exponent, "tau_exponent": -5, "threshold": round(0.5 * 2**SCALE)}
+    facts |= {"spike_height": height * 2**SCALE, "code_at_step": PARAMS.steps + (form == "two-layer")}
+    (folder / "network.json").write_text(json.dumps(facts))
+    (folder / "run_lava.py").write_text(run_lava_script())
+    return subprocess.run([str(PYTHON), folder / "run_lava.py"], capture_output=True, text=True).stdout
+
+
+@pytest.fixture(params=[0.0, 0.3], ids=["one sign", "both signs"])
+def digits(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
+    pixels = load_digits().data / 16 - request.param
+    return pixels[:100] / np.linalg.norm(pixels[:100], axis=1, keepdims=True), pixels[1000 : 1000 + IMAGES]
+
+
+def test_one_layer_is_lavas_bit_for_bit(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    atoms, images = digits
+    b, weights = images @ atoms.T, inhibition_weights(atoms, PARAMS.tau)
+    ours = run_one_layer(b, weights, PARAMS, SCALE)
+    said = in_lava(tmp_path, "one-layer", weights, b / PARAMS.tau, ours, 0)
+    assert said == f"{IMAGES} of {IMAGES} codes equal to the last bit\n"
+
+
+@pytest.mark.parametrize("height", [0, 1])
+def test_two_layers_are_lavas_bit_for_bit(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray], height: int) -> None:
+    atoms, images = digits
+    weights = quantise(atoms)
+    ours = run_two_layers(images, weights, PARAMS, SCALE, height)
+    said = in_lava(tmp_path, "two-layer", weights, images, ours, height)
+    assert said == f"{IMAGES} of {IMAGES} codes equal to the last bit\n"
