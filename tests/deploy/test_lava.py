@@ -1,7 +1,7 @@
 """Our integers are those of Intel's lava, bit for bit, run by the script that `dseld export` lays beside a network.
 
 lava-nc ends at Python 3.10, so that it runs in an environment of its own, named by DSELD_LAVA_PYTHON; how to make one
-is at the head of dseld_cli/deploy/run_lava.py.
+is at the head of dseld_cli/deploy/scripts/run_lava.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ SCALE = 12
 IMAGES = 20
 
 pytestmark = pytest.mark.skipif(
-    not PYTHON, reason="lava needs a Python 3.10 of its own: DSELD_LAVA_PYTHON (see dseld_cli/deploy/run_lava.py)"
+    not PYTHON,
+    reason="lava needs a Python 3.10 of its own: DSELD_LAVA_PYTHON (see dseld_cli/deploy/scripts/run_lava.py)",
 )
 
 
