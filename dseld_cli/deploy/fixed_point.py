@@ -18,6 +18,7 @@ Integers are kept in float64, which holds them exactly: 2^8 a weight, 2^24 a mes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from dseld_cli.lca.recurrence import LCAParams, soft_threshold
 Float64 = NDArray[np.float64]
 
 STATE_BITS = 24
+SPARSE = 0.05
+"""Share of neurons that send up to which those alone are multiplied."""
 LEAK_BITS = 24
 """Bits after the point of the factor by which a membrane potential leaks."""
 
@@ -48,8 +51,12 @@ class Weights:
 
         The sum is rounded down, as a shift does.
         """
-        total = messages @ -self.mantissa if to_columns else messages @ self.mantissa.T
+        total = -_product(messages, self.mantissa) if to_columns else _product(messages, self._transposed)
         return np.floor(np.ldexp(total, self.exponent))
+
+    @cached_property
+    def _transposed(self) -> Float64:
+        return np.ascontiguousarray(self.mantissa.T)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,15 @@ class Integers:
     def peak_bits(self) -> float:
         """Bits that the largest state takes, its sign left out: at most 23 on the chip."""
         return float(np.log2(max(self.peak, 1)))
+
+
+def _product(messages: Float64, weights: Float64) -> Float64:
+    """Multiply messages (B, rows), of which few may be other than zero, by weights (rows, columns): both exact."""
+    if np.count_nonzero(messages) > SPARSE * messages.size:
+        return messages @ weights
+    from scipy.sparse import csr_array
+
+    return np.asarray(csr_array(messages) @ weights)
 
 
 def quantise(weights: NDArray[np.floating], bits: int = 8) -> Weights:

@@ -241,8 +241,8 @@ def deployed(
     if atoms is not None and atoms > m:
         raise UserError(f"--atoms {atoms}: the dictionary has {m}")
     m = atoms or m
-    one_layer = 8 * 2 * m * m if m <= LARGEST_ONE_LAYER else 0
-    held, image = (4 + 2 * 8) * m * n + one_layer, 8 * DOUBLES * (m + n)
+    one_layer = 8 * 3 * m * m if m <= LARGEST_ONE_LAYER else 0
+    held, image = (4 + 3 * 8) * m * n + one_layer, 8 * DOUBLES * (m + n)
     spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers")
     exemplars = Exemplars(dictionary.read("atoms")[:m], dictionary.read("labels")[:m], len(dictionary.info.classes))
     require_unit_norm(exemplars.atoms, dictionary)

@@ -61,6 +61,7 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "decider": decider,
         "reconstruction": _reconstruction(),
         "sweeps": list(_sweeps()),
+        "deploy": _deploy(found),
         "paper": [row for row in beside([figures(found)]) if row.ours is not None],
         "trained": found.trained,
     }
@@ -85,6 +86,14 @@ def _cost(setting: Mapping[str, Any]) -> dict[str, Any]:
     assert here is not None, "the stores that were just evaluated"
     work = Workload(setting["exemplars"], setting["features"], setting["steps"], here["share"])
     return {"figures": work.figures(), "measured": here}
+
+
+def _deploy(found: Evaluation) -> dict[str, Any] | None:
+    """Read what `dseld deploy-check` found of this dictionary; None where it was not run for it."""
+    if not paths.DEPLOY.exists():
+        return None
+    here = dict(json.loads(paths.DEPLOY.read_text(encoding="utf-8")))
+    return here if here.get("dictionary") == found.dictionary.fingerprint else None
 
 
 def _reconstruction() -> dict[str, Any] | None:

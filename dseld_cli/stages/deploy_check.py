@@ -52,6 +52,7 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         rows.append({"form": name, **chosen, **_figures(deployment, coded, test, reference)})
     m, n = deployment.exemplars.atoms.shape
     found = {
+        "dictionary": dictionary.fingerprint,
         "atoms": m,
         "features": n,
         "images": len(test.truth),

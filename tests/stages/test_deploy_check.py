@@ -33,6 +33,9 @@ def test_the_float_row_is_the_pipelines_and_the_others_come_near(ready: Path, ru
     for command in ("encode", "decode", "baselines", "evaluate"):
         run(command)
     decoders = json.loads(Path("metrics.json").read_text())["decoders"]
+    run("report")
+    page = Path("report.html").read_text()
+    assert "On neuromorphic hardware: an estimate" in page and "integers, two layers" in page
     first, *others = found["forms"]
     assert first["top1"] == {name: decoders[name]["top1"] for name in first["top1"]}
     assert [one["form"].split(",")[0] for one in others] == ["float", "integers", "integers", "spikes"]
@@ -42,6 +45,14 @@ def test_the_float_row_is_the_pipelines_and_the_others_come_near(ready: Path, ru
         assert one["peak_bits"] < 23
     assert others[1]["support_agreement"] > 0.9
     assert found["chosen_on"] == 12
+
+
+def test_the_report_leaves_out_what_was_found_of_another_dictionary(ready: Path, run: Run) -> None:
+    run("deploy-check --atoms 50")
+    run("build-dict --size 90")
+    for command in ("encode", "decode", "report"):
+        run(command)
+    assert "neuromorphic" not in Path("report.html").read_text()
 
 
 def test_its_table_says_that_nothing_ran_on_a_chip(ready: Path, run: Run) -> None:
