@@ -35,6 +35,10 @@ LEAK_BITS = 24
 """Bits after the point of the factor by which a membrane potential leaks."""
 
 
+class Overflow(DoesNotFit):
+    """A state or the threshold takes more bits than there are."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Integer weights (rows, columns) `mantissa`, in units of 2**exponent."""
@@ -121,10 +125,11 @@ def run_one_layer(b: NDArray[np.floating], weights: Weights, params: LCAParams, 
     """Run K steps for driving inputs b (B, M), inhibition through weights (M, M), states in units of 2^-scale.
 
     Raises:
-        DoesNotFit: if a state leaves 24 bits, or tau is no power of two.
+        Overflow: if a state or the threshold leaves 24 bits.
+        DoesNotFit: if tau is no power of two.
 
     """
-    leak, threshold = _leak(params), np.rint(np.ldexp(params.lambda_, scale))
+    leak, threshold = _leak(params), _threshold(params, scale)
     bias = np.rint(np.ldexp(b.astype(np.float64), scale) / params.tau)
     v, late = np.zeros_like(bias), np.zeros_like(bias)
     messages, peak = np.zeros(len(bias)), 0.0
@@ -151,10 +156,11 @@ def run_two_layers(
         spike_height: what a residual neuron adds up before it sends, in the units of the features.
 
     Raises:
-        DoesNotFit: if a state leaves 24 bits, or tau is no power of two.
+        Overflow: if a state or the threshold leaves 24 bits.
+        DoesNotFit: if tau is no power of two.
 
     """
-    leak, threshold = _leak(params), np.rint(np.ldexp(params.lambda_, scale))
+    leak, threshold = _leak(params), _threshold(params, scale)
     height = np.rint(np.ldexp(spike_height, scale))
     bias = np.rint(np.ldexp(features.astype(np.float64), scale))
     (m, n), n_images = atoms.mantissa.shape, len(bias)
@@ -178,11 +184,23 @@ def run_two_layers(
 
 def _leak(params: LCAParams) -> float:
     """Give the factor by which a potential leaks in a step, as an integer of LEAK_BITS bits after the point."""
-    if not np.log2(params.tau).is_integer() or np.log2(params.tau) > LEAK_BITS:
+    exponent = np.log2(params.tau)
+    if exponent > LEAK_BITS:
         raise DoesNotFit(
-            f"tau {params.tau:g}: a shift divides by powers of two alone; take {as_power_of_two(params).tau:g}"
+            f"tau {params.tau:g}: the leak has {LEAK_BITS} bits, so that tau should be at most 2^{LEAK_BITS}"
         )
+    if not exponent.is_integer():
+        near = as_power_of_two(params).tau
+        raise DoesNotFit(f"tau {params.tau:g}: a shift divides by powers of two alone; take {near:g}")
     return 2.0**LEAK_BITS - 2.0**LEAK_BITS / params.tau
+
+
+def _threshold(params: LCAParams, scale: int) -> float:
+    """Give lambda as an integer."""
+    threshold = float(np.rint(np.ldexp(params.lambda_, scale)))
+    if threshold >= 2 ** (STATE_BITS - 1):
+        raise Overflow(f"lambda {params.lambda_:g} leaves {STATE_BITS} bits at scale 2^{scale}: take a smaller scale")
+    return threshold
 
 
 def _leaked(v: Float64, leak: float) -> Float64:
@@ -193,12 +211,12 @@ def _fits(peak: float, state: Float64, scale: int) -> float:
     """Give the largest size of a state until now.
 
     Raises:
-        DoesNotFit: if it takes more bits than there are.
+        Overflow: if it takes more bits than there are.
 
     """
     peak = max(peak, float(np.abs(state).max(initial=0)))
     if peak >= 2 ** (STATE_BITS - 1):
-        raise DoesNotFit(
+        raise Overflow(
             f"a state reaches 2^{np.log2(peak):.1f} at scale 2^{scale}, and {STATE_BITS} bits end at "
             f"2^{STATE_BITS - 1}: take a smaller scale, or a larger tau if the recurrence diverges"
         )

@@ -19,6 +19,7 @@ from dseld_cli import store
 from dseld_cli.decoders.base import Decoder, Given, predict
 from dseld_cli.deploy.fixed_point import (
     STATE_BITS,
+    Overflow,
     Weights,
     as_power_of_two,
     inhibition_weights,
@@ -126,7 +127,10 @@ class Deployment:
         """Codes of the recurrence itself; a message is a neuron that fires at a step."""
 
         def way(features: Float32) -> Coded:
-            codes = Encoder(self.exemplars.atoms, params, images=len(features)).encode(features).codes
+            encoder = Encoder(self.exemplars.atoms, params, images=len(features))
+            result = encoder.encode(features)
+            encoder.require_stable(result, features, [f"number {i + 1} of a batch" for i in range(len(features))])
+            codes = result.codes
             sent = float(codes.firing.sum(axis=1).mean())
             return Coded(codes, sent, sent * (len(self.exemplars.labels) - 1))
 
@@ -217,7 +221,7 @@ class Deployment:
         """Code a sample; None if its integers do not leave HEADROOM bits free."""
         try:
             coded = self.run(way, sample.features, what)
-        except DoesNotFit:
+        except Overflow:
             return None
         return coded if (coded.peak_bits or 0) < STATE_BITS - 1 - HEADROOM else None
 

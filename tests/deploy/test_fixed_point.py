@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from dseld_cli.deploy.fixed_point import (
+    Overflow,
     as_power_of_two,
     inhibition_weights,
     quantise,
@@ -99,6 +100,10 @@ def test_overflow_is_refused_not_wrapped(digits) -> None:
 
 def test_a_time_constant_that_no_shift_can_divide_by_is_refused(digits) -> None:
     atoms, images = digits
+    with pytest.raises(DoesNotFit, match="at most 2\\^24"):
+        run_two_layers(images, quantise(atoms), LCAParams(1.0, 2.0**30, 100), 12)
+    with pytest.raises(Overflow, match="lambda 1000"):
+        run_two_layers(images, quantise(atoms), LCAParams(1000.0, 128, 1), 16)
     with pytest.raises(DoesNotFit, match="take 128"):
         run_two_layers(images, quantise(atoms), LCAParams(1.0, 100, 100), 12)
     assert as_power_of_two(LCAParams(1.0, 100, 200)) == LCAParams(1.0, 128, 256)

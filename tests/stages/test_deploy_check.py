@@ -62,6 +62,13 @@ def test_its_table_says_that_nothing_ran_on_a_chip(ready: Path, run: Run) -> Non
     assert "two-layer: 98 neurons, 4,800 synapses: 1 Loihi 2" in said
 
 
+def test_a_recurrence_that_diverges_is_refused_before_anything_is_compared(ready: Path, run: Run) -> None:
+    said = run("deploy-check --tau 1 --lambda 0.01", ok=False).stderr
+    assert "diverges" in said and "raise tau" in said
+    assert "at most 2^24" in run("deploy-check --tau 1e9", ok=False).stderr
+    assert not Path("data/deploy.json").exists()
+
+
 def test_without_val_or_with_more_atoms_than_there_are_it_says_what_to_do(ready: Path, run: Run) -> None:
     assert "--atoms 5000: the dictionary has" in run("deploy-check --atoms 5000", ok=False).stderr
     (ready / "data/features/val.zarr").rename(ready / "elsewhere")
