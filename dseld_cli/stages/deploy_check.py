@@ -130,7 +130,17 @@ def _same(one: dict[str, Any]) -> str:
     return f"{100 * one['support_agreement']:.1f} %"
 
 
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _cost(one: dict[str, Any]) -> list[str]:
     low, high = (1e6 * joules for joules in one["energy_joules"])
     bits = "" if one["peak_bits"] is None else f"{one['peak_bits']:.1f}"
-    return [one["form"], f"{one['messages']:,.0f}", f"{one['operations']:,.0f}", f"{low:.3g} to {high:.3g}", bits]
+    return [
+        one["form"],
+        f"{one['messages']:,.0f}",
+        f"{one['operations']:,.0f}",
+        f"{_short(low)} to {_short(high)}",
+        bits,
+    ]
