@@ -50,13 +50,16 @@ class Weights:
         """Return the real weights that they stand for."""
         return np.ldexp(self.mantissa, self.exponent)
 
-    def delivered(self, messages: Float64, to_columns: bool = False) -> Float64:
-        """Sum what messages (B, columns) cause in each row, (B, rows); with to_columns from rows to columns, negated.
+    def delivered(self, messages: Float64, divisor: float = 1.0) -> Float64:
+        """Sum what messages (B, columns) cause in each row, (B, rows), of a weight divided by a power of two.
 
         The sum is rounded down, as a shift does.
         """
-        total = -_product(messages, self.mantissa) if to_columns else _product(messages, self._transposed)
-        return np.floor(np.ldexp(total, self.exponent))
+        return np.floor(np.ldexp(_product(messages, self._transposed), self.exponent) / divisor)
+
+    def taken_back(self, messages: Float64) -> Float64:
+        """Sum what messages (B, rows) cause in each column through the same weights, negated, (B, columns)."""
+        return np.floor(np.ldexp(-_product(messages, self.mantissa), self.exponent))
 
     @cached_property
     def _transposed(self) -> Float64:
@@ -102,9 +105,13 @@ def quantise(weights: NDArray[np.floating], bits: int = 8) -> Weights:
     """
     mixed = bool((weights < 0).any() and (weights > 0).any())
     step, most = (2, 2**bits - 2) if mixed else (1, 2**bits - 1)
-    largest = float(np.abs(weights).max(initial=0))
+    largest = max(float(weights.max(initial=0)), -float(weights.min(initial=0)))
     exponent = int(np.ceil(np.log2(largest / most))) if largest else 0
-    return Weights(step * np.rint(np.ldexp(weights.astype(np.float64), -exponent) / step), exponent)
+    mantissa = np.ldexp(weights.astype(np.float64, copy=False), -exponent)
+    mantissa /= step
+    np.rint(mantissa, out=mantissa)
+    mantissa *= step
+    return Weights(mantissa, exponent)
 
 
 def inhibition_weights(atoms: NDArray[np.floating], tau: float, bits: int = 8) -> Weights:
@@ -112,7 +119,8 @@ def inhibition_weights(atoms: NDArray[np.floating], tau: float, bits: int = 8) -
     wide = atoms.astype(np.float64)
     gramian = wide @ wide.T
     np.fill_diagonal(gramian, 0)
-    return quantise(-gramian / tau, bits)
+    gramian /= -tau
+    return quantise(gramian, bits)
 
 
 def as_power_of_two(params: LCAParams) -> LCAParams:
@@ -164,7 +172,6 @@ def run_two_layers(
     height = np.rint(np.ldexp(spike_height, scale))
     bias = np.rint(np.ldexp(features.astype(np.float64), scale))
     (m, n), n_images = atoms.mantissa.shape, len(bias)
-    forward = Weights(atoms.mantissa, atoms.exponent - int(np.log2(params.tau)))  # the Euler step is in the weights
     v, driven = np.zeros((n_images, m)), np.zeros((n_images, m))
     r, explained = np.zeros_like(bias), np.zeros_like(bias)
     messages, operations, peak = np.zeros(n_images), np.zeros(n_images), 0.0
@@ -175,7 +182,7 @@ def run_two_layers(
         peak = _fits(_fits(peak, v, scale), r, scale)
         sent = np.where(np.abs(r) > height, r, 0)
         r -= sent
-        explained, driven = atoms.delivered(a, to_columns=True), forward.delivered(sent)
+        explained, driven = atoms.taken_back(a), atoms.delivered(sent, params.tau)  # the Euler step is in the weights
         from_atoms, from_residual = np.count_nonzero(a, axis=1), np.count_nonzero(sent, axis=1)
         messages += from_atoms + from_residual
         operations += from_atoms * n + from_residual * m
