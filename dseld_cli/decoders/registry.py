@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -83,6 +83,16 @@ def decoder(name: str, options: Mapping[str, object] | None = None) -> Decoder:
     except ValueError as error:
         raise UserError(f"decoder {name}: {error}") from None
     return made
+
+
+def decoders(names: Iterable[str], options: Mapping[str, Mapping[str, object]]) -> dict[str, Decoder]:
+    """Make decoders by name, each with its options of params.yaml (`decoder_options`).
+
+    Raises:
+        UserError: as `decoder` does.
+
+    """
+    return {name: decoder(name, options.get(name, {})) for name in names}
 
 
 def help_of(name: str) -> str:

@@ -177,7 +177,7 @@ def run_two_layers(
     messages, operations, peak = np.zeros(n_images), np.zeros(n_images), 0.0
     for _ in range(params.steps + 1):
         a = soft_threshold(v, threshold)
-        v = _leaked(v, leak) + driven + np.floor(np.ldexp(a, -int(np.log2(params.tau))))
+        v = _leaked(v, leak) + driven + np.floor(a / params.tau)
         r = r + explained + bias
         peak = _fits(_fits(peak, v, scale), r, scale)
         sent = np.where(np.abs(r) > height, r, 0)

@@ -28,11 +28,10 @@ from dseld_cli.deploy.fixed_point import (
     run_two_layers,
 )
 from dseld_cli.deploy.spiking import run_spiking
-from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
-from dseld_cli.dictionary.transform import Seen
+from dseld_cli.dictionary.checks import require_same_extractor, require_unit_norm
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
-from dseld_cli.evaluation.trial import Exemplars, Sample
+from dseld_cli.evaluation.trial import Exemplars, Sample, drawn_sample
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder
@@ -125,9 +124,9 @@ class Deployment:
 
     def floating(self, params: LCAParams) -> Way:
         """Codes of the recurrence itself; a message is a neuron that fires at a step."""
+        encoder = Encoder(self.exemplars.atoms, params)
 
         def way(features: Float32) -> Coded:
-            encoder = Encoder(self.exemplars.atoms, params, images=len(features))
             result = encoder.encode(features)
             encoder.require_stable(result, features, [f"number {i + 1} of a batch" for i in range(len(features))])
             codes = result.codes
@@ -268,8 +267,7 @@ def sample(dictionary: store.Dictionary, split: str, images: int | Literal["all"
     features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
     rows = drawn(features.shape("features")[0], images, seed)
-    truth = relabel(features.read("labels"), features.info.classes, dictionary.info.classes)[rows]
-    return Sample(Seen.by(dictionary, features).take(rows), truth)
+    return drawn_sample(dictionary, features, rows)
 
 
 def _coded(

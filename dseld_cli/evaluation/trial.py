@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.decoders.base import Decoder, Given, Trainable, predict
+from dseld_cli.dictionary.checks import relabel
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.evaluation import metrics
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder
@@ -125,6 +127,14 @@ def coded(
             return None
         found.append(result.codes)
     return SparseCodes.concatenate(found)
+
+
+def drawn_sample(
+    dictionary: store.Dictionary, features: store.Features, rows: Int64, excluded: Sequence[Int64] | None = None
+) -> Sample:
+    """Read rows of a split's features as the dictionary sees them, with their classes in its list; -1: it lacks one."""
+    truth = relabel(features.read("labels"), features.info.classes, dictionary.info.classes)[rows]
+    return Sample(Seen.by(dictionary, features).take(rows), truth, excluded)
 
 
 def strongest_input(features: Float32, atoms: Float32) -> float:

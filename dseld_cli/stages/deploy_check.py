@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 from dseld_cli import store
 from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders.registry import decoder
-from dseld_cli.deploy.footprint import energy, size
+from dseld_cli.decoders import registry
+from dseld_cli.deploy.footprint import PICOJOULES, energy, size
 from dseld_cli.evaluation.deployment import (
     LARGEST_ONE_LAYER,
     QUANTA,
@@ -28,6 +27,7 @@ from dseld_cli.evaluation.deployment import (
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.runtime.outputs import together
+from dseld_cli.runtime.text import json_text
 from dseld_cli.store import project as paths
 
 Named = tuple[str, dict[str, Any], Way]
@@ -41,7 +41,7 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in params.decoders}
+    decoders = registry.decoders(params.decoders, params.decoder_options)
     lca = lca_params(params.lca)
     deployment = deployed(dictionary, lca, decoders, params.run.memory, atoms, weight_bits, track)
     val, test = (sample(dictionary, split, params.encode.images, params.encode.seed) for split in ("val", "test"))
@@ -65,7 +65,7 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         "size": {form: size(form, m, n, weight_bits).figures() for form in ("one-layer", "two-layer")},
     }
     with together() as aside:
-        aside(paths.DEPLOY).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        aside(paths.DEPLOY).write_text(f"{json_text(found)}\n", encoding="utf-8")
     if as_json:
         say_json(found)
     else:
@@ -123,7 +123,8 @@ def _show(found: dict[str, Any]) -> None:
     for one in forms:
         if one["negative"]:
             warn(f"{one['form']}: {one['negative']} activations would have been negative, and stayed silent")
-    say(f"{paths.DEPLOY}; energies are estimates (6.8 to 23.6 pJ an operation), and nothing here ran on a chip")
+    low, high = PICOJOULES
+    say(f"{paths.DEPLOY}; energies are estimates ({low:g} to {high:g} pJ an operation), and nothing here ran on a chip")
 
 
 def _same(one: dict[str, Any]) -> str:

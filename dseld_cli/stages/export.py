@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from dseld_cli import __version__, store
 from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders.registry import decoder
+from dseld_cli.decoders import registry
 from dseld_cli.deploy import run_lava_script
 from dseld_cli.deploy.fixed_point import run_one_layer, run_two_layers
 from dseld_cli.deploy.footprint import Form
@@ -21,6 +20,7 @@ from dseld_cli.evaluation.deployment import LARGEST_ONE_LAYER, Deployment, deplo
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, track
 from dseld_cli.runtime.outputs import together
+from dseld_cli.runtime.text import json_text
 from dseld_cli.store import project as paths
 
 EXAMPLES = 20
@@ -46,7 +46,7 @@ def run(params: Params, output: Path, form: Form, atoms: int | None, weight_bits
     """
     _require_place(output)
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in params.decoders}
+    decoders = registry.decoders(params.decoders, params.decoder_options)
     lca = lca_params(params.lca)
     made = deployed(dictionary, lca, decoders, params.run.memory, atoms, weight_bits, track)
     m = len(made.exemplars.labels)
@@ -63,7 +63,7 @@ def run(params: Params, output: Path, form: Form, atoms: int | None, weight_bits
     facts |= {"form": form, "atoms": m, **_facts(made, dictionary, facts["scale"], form)}
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)
-    contents = (packed.getvalue(), (json.dumps(facts, indent=2) + "\n").encode(), run_lava_script().encode())
+    contents = (packed.getvalue(), f"{json_text(facts)}\n".encode(), run_lava_script().encode())
     with together() as aside:
         for name, content in zip(FILES, contents, strict=True):
             aside(output / name).write_bytes(content)

@@ -10,13 +10,12 @@ from dataclasses import replace
 from dseld_cli import store
 from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders.registry import decoder
-from dseld_cli.dictionary.checks import relabel, require_same_extractor, require_unit_norm
+from dseld_cli.decoders import registry
+from dseld_cli.dictionary.checks import require_same_extractor, require_unit_norm
 from dseld_cli.dictionary.leave_one_out import training_images
-from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
-from dseld_cli.evaluation.trial import SHARES, Exemplars, Int64, Sample, Setting, Trial, rounded, strongest_input
+from dseld_cli.evaluation.trial import SHARES, Exemplars, Sample, Setting, Trial, drawn_sample, rounded, strongest_input
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.budget import arrays_within
@@ -48,8 +47,7 @@ def run(params: Params, key: str, values: Sequence[float] | None, split: str, as
         values = proposed(params.lca.lambda_, strongest_input(sample.features, exemplars.atoms))
     settings = points(params, key, values, m, n)
     training = _training(params, stored) if params.trained_decoders else None
-    names = [*params.decoders, *params.trained_decoders]
-    decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in names}
+    decoders = registry.decoders([*params.decoders, *params.trained_decoders], params.decoder_options)
     trial = Trial(exemplars, sample, decoders, training, params.train_decoder.seed, track)
     rows = [{key: value, **trial.top1(setting, f"{key} {value:g}")} for value, setting in settings]
     _write(key, split, rows)
@@ -109,7 +107,7 @@ def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
     features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
     rows = drawn(features.shape("features")[0], params.encode.images, params.encode.seed)
-    return Sample(Seen.by(dictionary, features).take(rows), _truth(features, dictionary)[rows])
+    return drawn_sample(dictionary, features, rows)
 
 
 def _training(params: Params, dictionary: store.Dictionary) -> Sample:
@@ -118,11 +116,7 @@ def _training(params: Params, dictionary: store.Dictionary) -> Sample:
     require_same_extractor(features, dictionary)
     wanted = params.train_decoder
     rows, own = training_images(features, dictionary, wanted.codes, wanted.images, wanted.seed, params.removals)
-    return Sample(Seen.by(dictionary, features).take(rows), _truth(features, dictionary)[rows], own)
-
-
-def _truth(features: store.Features, dictionary: store.Dictionary) -> Int64:
-    return relabel(features.read("labels"), features.info.classes, dictionary.info.classes)
+    return drawn_sample(dictionary, features, rows, own)
 
 
 def _write(key: str, split: str, rows: list[dict[str, float | None]]) -> None:

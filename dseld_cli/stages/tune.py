@@ -12,7 +12,7 @@ from dseld_cli import store
 from dseld_cli.config.edit import edit
 from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
-from dseld_cli.decoders.registry import decoder
+from dseld_cli.decoders import registry
 from dseld_cli.dictionary.checks import normalize, relabel, require_same_extractor
 from dseld_cli.dictionary.duplicates import equal_to, keys
 from dseld_cli.dictionary.transform import Transform, fitted
@@ -131,8 +131,7 @@ def _trial(params: Params, data: Data, kind: str) -> Trial:
     transform = fitted(kind, blocks, data.n_classes)
     seen = _through(transform, data.exemplars)
     atoms = normalize(seen, [f"exemplar {row}" for row in range(len(seen))])
-    names = [*params.decoders, *params.trained_decoders]
-    decoders = {name: decoder(name, params.decoder_options.get(name, {})) for name in names}
+    decoders = registry.decoders([*params.decoders, *params.trained_decoders], params.decoder_options)
     own = equal_to(keys(atoms[data.taught]), keys(atoms))  # an image's own atom, and exact copies of it
     training = Sample(seen[data.taught], data.labels[data.taught], own) if params.trained_decoders else None
     exemplars = Exemplars(atoms, data.labels, data.n_classes)

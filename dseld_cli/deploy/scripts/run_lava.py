@@ -46,7 +46,7 @@ def code(made: Any, atoms: int, place: int) -> Any:
 
 def main(folder: Path) -> int:
     """Compare all examples; 1 where one differs."""
-    facts, arrays = json.loads((folder / "network.json").read_text()), np.load(folder / "network.npz")
+    facts, arrays = json.loads((folder / "network.json").read_text(encoding="utf-8")), np.load(folder / "network.npz")
     weights, right = arrays["weights"].astype(np.int32), 0
     for drive, expected in zip(arrays["drive"].astype(np.int64), arrays["expected"], strict=True):
         found = code(network(facts, weights, drive), len(expected), facts["code_at_step"])
