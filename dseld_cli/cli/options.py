@@ -166,6 +166,17 @@ def require_count(option: str, value: int | None) -> None:
         raise UserError(f"{option} should be at least 1, and at most {MOST}; got {quoted(value)}")
 
 
+def require_share(option: str, value: float | None) -> None:
+    """Demand a share, more than none and less than all.
+
+    Raises:
+        UserError: if it is not.
+
+    """
+    if value is not None and not 0 < value < 1:
+        raise UserError(f"{option} should be above 0 and below 1, such as 0.95; got {value:g}")
+
+
 def numbers(option: str, text: str | None) -> list[float] | None:
     """Read numbers with commas between them.
 

@@ -245,7 +245,19 @@ def decode(
 
 
 @command(commands, PANEL, ("run.memory",))
-def evaluate(given: Given, decoder: Decoders = None, split: CodedSplit = "test") -> None:
+def evaluate(
+    given: Given,
+    decoder: Decoders = None,
+    split: CodedSplit = "test",
+    novelty: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Instead, how well images of no known class are told: a split's of classes that the dictionary lacks, "
+            "all of folder:PATH, or all of a feature store.",
+        ),
+    ] = None,
+) -> None:
     """Compare predictions with labels: a table here, metrics.json, and plots for `dvc plots show`.
 
     Reads data/predictions/<split>/, data/baselines/<split>/ and what they were
@@ -254,9 +266,20 @@ def evaluate(given: Given, decoder: Decoders = None, split: CodedSplit = "test")
     confusion, what each decoder says of each image, plots. Trained decoders and
     baselines that params.yaml lists are evaluated where they were run.
 
+    With --novelty, writes data/evaluation/<split>/novelty.json instead: images
+    of no class that the dictionary has are held against those of the split, by
+    the activations of their loudest class.
+
     [dim]Example:[/dim]  dseld evaluate --decoder class-sum
+    [dim]Example:[/dim]  dseld evaluate --novelty folder:~/other-things
     """
+    if novelty and decoder:
+        raise UserError("--novelty looks at the codes, before any decoder: leave --decoder out")
     chosen, params = chosen_decoders(decoder), given.load()
+    if novelty:
+        from dseld_cli.stages import novelty as of_novelty
+
+        return of_novelty.run(params, novelty, split)
     from dseld_cli.stages import evaluate as stage
 
-    stage.run(params, chosen, split)
+    return stage.run(params, chosen, split)

@@ -99,6 +99,20 @@ def neighbours(atoms: Rows, labels: Labels, n_classes: int, k: int) -> Neighbour
     return Neighbours(atoms, labels, n_classes, min(k, typical), said)
 
 
+def cosine_to_nearest(images: Rows, blocks: Iterable[Rows], k: int) -> Rows:
+    """Cosine of each image (B, N) with its k-th nearest exemplar, from blocks of unit-norm atoms (m, N); (B,).
+
+    Its distance is a score of how unlike all that is known an image is (Sun et al. 2022).
+    """
+    unit = images / np.maximum(np.linalg.norm(images, axis=1, keepdims=True), 1e-12)
+    best = np.full((len(images), k), -1, np.float32)
+    for block in blocks:
+        both = np.concatenate([best, unit @ block.T], axis=1)
+        best = np.partition(both, -k, axis=1)[:, -k:]
+    kth: Rows = best.min(axis=1)
+    return kth
+
+
 @dataclass(frozen=True)
 class Logistic:
     """Multinomial logistic regression: weights (C, N) and bias (C,) of the classes (C,) that have exemplars."""

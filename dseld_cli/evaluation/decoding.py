@@ -110,15 +110,34 @@ def network(
     """
     found = store.open_store(paths.network(name), store.NetworkInfo)
     store.require_input(found, "dictionary", dictionary)
+    remedy = "run `dseld encode --split train` and `dseld train-decoder` with the same settings"
+    _require_alike(found, options, dynamics, remedy)
+    return found
+
+
+def calibration(
+    name: str, options: Mapping[str, object], dictionary: store.Dictionary, dynamics: Mapping[str, Any]
+) -> store.Calibration:
+    """Open what was learned about the shares of a decoder.
+
+    Raises:
+        UserError: if nothing was, or of another dictionary, with other options, or of another lambda, tau or number of
+            steps.
+
+    """
+    found = store.open_store(paths.calibration(name), store.CalibrationInfo)
+    store.require_input(found, "dictionary", dictionary)
+    _require_alike(found, options, dynamics, "run `dseld calibrate` with the same settings")
+    return found
+
+
+def _require_alike(
+    found: store.Network | store.Calibration, options: Mapping[str, object], dynamics: Mapping[str, Any], remedy: str
+) -> None:
+    """Refuse what was learned from codes of other dynamics, or with other options."""
     for key in DYNAMICS:
         ours, theirs = dynamics[key], found.info.dynamics[key]
         if ours != theirs:
-            raise DoesNotFit(
-                f"{found.path} was trained on codes of {key} {theirs:g}, these have {ours:g}: run "
-                "`dseld encode --split train` and `dseld train-decoder` with the same settings"
-            )
-    if (trained_with := found.info.options or {}) != options:
-        raise DoesNotFit(
-            f"{found.path} was trained with options {trained_with}, not {options}: run train-decoder again"
-        )
-    return found
+            raise DoesNotFit(f"{found.path} was learned from codes of {key} {theirs:g}, these have {ours:g}: {remedy}")
+    if (learned_with := found.info.options or {}) != options:
+        raise DoesNotFit(f"{found.path} was learned with options {learned_with}, not {dict(options)}: {remedy}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ Z95 = 1.959963984540054
 
 
 def summary(predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> dict[str, float | int]:
-    """Top-1 with its 95 % interval, top-5, macro-F1, and images left undecided (which count as wrong)."""
+    """Top-1 with its 95 % interval, top-5, macro-F1, images left undecided (counted as wrong), calibration error."""
     right = (predicted == truth) & (truth >= 0)
     low, high = interval(right)
     return {
@@ -26,6 +27,7 @@ def summary(predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> dict
         "top5": percent(among_highest(scores, truth, 5)),
         "macro_f1": macro_f1(predicted, truth),
         "undecided": int((predicted == UNDECIDED).sum()),
+        "calibration_error": calibration_error(scores.max(axis=1), right),
     }
 
 
@@ -36,6 +38,16 @@ def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
     low, high = ((middle + sign * half) / (1 + Z95**2 / n) for sign in (-1, 1))
     return round(100 * max(0.0, low), 2), round(100 * min(1.0, high), 2)
+
+
+def calibration_error(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_], bins: int = 15) -> float:
+    """Average |accuracy - confidence| over bins, in points: expected calibration error (Naeini et al. 2015).
+
+    `confidence` (n,) is in [0, 1]; bins are equally wide, and weigh as many images as are in them.
+    """
+    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap = np.bincount(place, right - confidence.astype(np.float64), bins)
+    return round(100 * float(np.abs(gap).sum()) / len(right), 2)
 
 
 def among_highest(scores: NDArray[np.float32], truth: Int64, k: int) -> NDArray[np.bool_]:

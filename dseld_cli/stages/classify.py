@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,15 @@ from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import UNDECIDED, predict
 from dseld_cli.dictionary.agreement import disagreements, warning
 from dseld_cli.dictionary.encoding import encoder_over
-from dseld_cli.errors import UserError
-from dseld_cli.evaluation.decoding import Reader, reader
+from dseld_cli.errors import DoesNotFit, OutOfDate, UserError
+from dseld_cli.evaluation.answers import Answers, answered
+from dseld_cli.evaluation.calibration import Calibration
+from dseld_cli.evaluation.decoding import Reader, calibration, reader
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import open_image, printable
 from dseld_cli.lca.encoder import Encoder
-from dseld_cli.runtime.console import say_json, table, track, warn
+from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.store import project as paths
 
 BATCH = 32
@@ -45,16 +48,43 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an image is, with what score, and because of which exemplars; no class if no neuron spoke."""
+    """What an image is, with what score, and because of which exemplars; no class if no neuron spoke.
+
+    Attributes:
+        probability: of the class, where that was learned.
+        classes: set that holds the true one as often as was asked for, the likeliest first.
+        unknown: whether the image is taken to be of no known class.
+
+    """
 
     image: str
     label: str | None
     score: float
     exemplars: list[Exemplar]
+    probability: float | None = None
+    classes: list[str] | None = None
+    unknown: bool | None = None
 
     def plain(self) -> dict[str, object]:
-        """Name its parts as the JSON does."""
-        return {"class" if key == "label" else key: value for key, value in asdict(self).items()}
+        """Name its parts as the JSON does, without what was not asked for."""
+        found = {"class" if key == "label" else key: value for key, value in asdict(self).items()}
+        return {key: value for key, value in found.items() if value is not None or key == "class"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be said beside the class.
+
+    Attributes:
+        learned: what shares are worth.
+        coverage: how often a set of classes is to hold the true one.
+        false_alarms: share of images of known classes that may be taken for unknown.
+
+    """
+
+    learned: Calibration | None = None
+    coverage: float | None = None
+    false_alarms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +95,7 @@ class Classifier:
     encoder: Encoder
     reader: Reader
     params: Params
+    asked: Asked = Asked()
 
     @property
     def dictionary(self) -> store.Dictionary:
@@ -89,16 +120,41 @@ class Classifier:
             features = self.reader.transform(features)
         result = self.encoder.encode(features)
         self.encoder.require_stable(result, features, [str(file) for file in files])
-        scores = self.reader.shares(result.codes, lambda: features)
+        answers = answered(self.reader, result.codes, features)
+        scores, more = answers.shares, self._more(answers)
         classes, most = self.dictionary.info.classes, self.params.classify.exemplars
         for i, label in enumerate(predict(scores)):
             speakers = explain(result.codes, i, self.reader.labels, int(label), most)
             decided = [Exemplar(str(self.source[s.atom]), s.activation, s.share) for s in speakers]
             name, score = (None, 0.0) if label == UNDECIDED else (classes[label], float(scores[i, label]))
-            yield Verdict(printable(str(files[i])), name, score, decided)
+            yield Verdict(printable(str(files[i])), name, score, decided, **more[i])
+
+    def _more(self, answers: Answers) -> list[dict[str, Any]]:
+        """Find what was asked for beside the class, of each image."""
+        asked, shares = self.asked, answers.shares
+        found: list[dict[str, Any]] = [{} for _ in shares]
+        if asked.learned is None:
+            return found
+        for one, chances in zip(found, asked.learned.probabilities(shares), strict=True):
+            one["probability"] = round(float(chances.max()), 4)
+        if asked.coverage:
+            names = np.array(self.dictionary.info.classes, dtype=object)
+            for one, its, share in zip(found, asked.learned.sets(shares, asked.coverage), shares, strict=True):
+                order = np.argsort(-share, kind="stable")
+                one["classes"] = names[order[its[order]]].tolist()
+        if asked.false_alarms:
+            for one, new in zip(found, asked.learned.unknown(answers.evidence, asked.false_alarms), strict=True):
+                one["unknown"] = bool(new)
+        return found
 
 
-def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
+def run(
+    params: Params,
+    images: Sequence[Path],
+    coverage: float | None = None,
+    false_alarms: float | None = None,
+    as_json: bool = False,
+) -> None:
     """Classify image files and folders of them, and print the verdicts.
 
     Raises:
@@ -106,7 +162,7 @@ def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
 
     """
     files = [file for path in images for file in folders.files_of(path)]
-    found = list(_all(loaded(params), files, params.extract.broken == "skip"))
+    found = list(_all(loaded(params, coverage, false_alarms), files, params.extract.broken == "skip"))
     if not found:
         raise UserError(f"none of the {len(files)} images could be read")
     if as_json:
@@ -115,7 +171,9 @@ def run(params: Params, images: Sequence[Path], as_json: bool = False) -> None:
         show(found)
 
 
-def watch(params: Params, folder: Path | None) -> None:
+def watch(
+    params: Params, folder: Path | None, coverage: float | None = None, false_alarms: float | None = None
+) -> None:
     """Classify images as their paths come on standard input, or as they appear in a folder: one line of JSON each.
 
     The dictionary stays loaded. What is no image becomes a line with the key "error"; it does not end the command.
@@ -126,7 +184,7 @@ def watch(params: Params, folder: Path | None) -> None:
     """
     if folder and not folder.is_dir():
         raise UserError(f"--watch {folder}: there is no such folder")
-    classifier = loaded(params)
+    classifier = loaded(params, coverage, false_alarms)
     for file in _appearing(folder) if folder else _named(sys.stdin):
         try:
             found = next(classifier.verdicts([file], [classifier.extractor.prepare(open_image(file))])).plain()
@@ -163,7 +221,7 @@ def _appearing(folder: Path) -> Iterator[Path]:
         time.sleep(POLL)
 
 
-def loaded(params: Params) -> Classifier:
+def loaded(params: Params, coverage: float | None = None, false_alarms: float | None = None) -> Classifier:
     """Load the whole chain.
 
     Raises:
@@ -177,10 +235,34 @@ def loaded(params: Params) -> Classifier:
         warn(said)
     name, lca = params.classify.decoder, params.lca
     dynamics = {"lambda": lca.lambda_, "tau": lca.tau, "steps": lca.steps}
-    of_name = reader(name, params.decoder_options.get(name, {}), dictionary, dynamics)
+    options = params.decoder_options.get(name, {})
+    of_name = reader(name, options, dictionary, dynamics)
+    learned = _learned(name, options, dictionary, dynamics, coverage is not None or false_alarms is not None)
     extractor = restored(dictionary.info.extractor, params.extract.weights, params.run.device)
     encoder = encoder_over(dictionary, lca_params(lca), means(params), BATCH)
-    return Classifier(extractor, encoder, replace(of_name, resident=encoder.atoms.resident), params)
+    asked = Asked(learned, coverage, false_alarms)
+    return Classifier(extractor, encoder, replace(of_name, resident=encoder.atoms.resident), params, asked)
+
+
+def _learned(
+    name: str, options: Mapping[str, object], dictionary: store.Dictionary, dynamics: Mapping[str, Any], needed: bool
+) -> Calibration | None:
+    """Open what was learned about the decoder's shares; None if it is not needed, and there is nothing that fits.
+
+    Raises:
+        UserError: if it is needed.
+
+    """
+    if not (needed or store.present(paths.calibration(name))):
+        return None
+    try:
+        found = calibration(name, options, dictionary, dynamics)
+    except (OutOfDate, DoesNotFit) as error:
+        if needed:
+            raise
+        warn(f"without probabilities: {error}")
+        return None
+    return Calibration(found.info.beta, found.read("nonconformity"), found.read("evidence"))
 
 
 def _all(classifier: Classifier, files: list[Path], skip: bool) -> Iterator[Verdict]:
@@ -213,10 +295,23 @@ def _require_fits(features: NDArray[np.float32], dictionary: store.Dictionary, i
 
 
 def show(verdicts: Sequence[Verdict]) -> None:
-    """Print verdicts as a table, with an exemplar per line."""
+    """Print verdicts as a table, with an exemplar per line; what was not asked for has no column."""
+    calibrated = verdicts[0].probability is not None
     rows = []
     for verdict in verdicts:
-        head = [verdict.image, verdict.label or "undecided", f"{verdict.score:.3g}"]
+        score = f"{verdict.probability:.0%}" if verdict.probability is not None else f"{verdict.score:.3g}"
+        head = [verdict.image, _named_in_words(verdict), score]
         reasons = [[f"{exemplar.share:.0%}", exemplar.source] for exemplar in verdict.exemplars] or [["", ""]]
         rows += [[*(head if i == 0 else [""] * 3), *reason] for i, reason in enumerate(reasons)]
-    return table("Classes", ["image", "class", "score", "share", "exemplar"], rows)
+    table("Classes", ["image", "class", "probability" if calibrated else "score", "share", "exemplar"], rows)
+    if new := sum(bool(verdict.unknown) for verdict in verdicts):
+        say(
+            f"{new} of {len(verdicts)} images are of no known class: to make a class of some, put them into a folder, "
+            "new/<name of the class>/, and run `dseld add-exemplars folder:new`"
+        )
+
+
+def _named_in_words(verdict: Verdict) -> str:
+    if verdict.unknown:
+        return "none of these"
+    return " or ".join(verdict.classes or [verdict.label or "undecided"])

@@ -27,6 +27,7 @@ MADE_OF = MappingProxyType(
         "gramian": ("dictionary", DICTIONARY),
         "codes": ("dictionary", DICTIONARY),
         "predictions": ("codes", DATA / "codes" / "test.zarr"),
+        "calibration": ("dictionary", DICTIONARY),
     }
 )
 """Kind of store, and what kind it is made of and where that lies."""
@@ -55,6 +56,11 @@ def evaluation(split: str) -> Path:
 def network(decoder: str) -> Path:
     """Weights of a trained decoder."""
     return DATA / "decoders" / f"{decoder}.zarr"
+
+
+def calibration(decoder: str) -> Path:
+    """Learned on val: what the shares of a decoder are worth."""
+    return DATA / "calibration" / f"{decoder}.zarr"
 
 
 def baseline(name: str, split: str) -> Path:

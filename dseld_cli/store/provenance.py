@@ -204,6 +204,24 @@ class BaselineInfo(_Classed):
     split: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrationInfo(_Coded):
+    """What the shares of a decoder are worth, learned from images that were coded with these parameters.
+
+    Attributes:
+        beta: what shares are multiplied with in the softmax that makes them probabilities.
+
+    """
+
+    kind = "calibration"
+    decoder: str
+    options: Mapping[str, str | int | float | bool] | None = None
+    split: str
+    images: int
+    seed: int
+    beta: float
+
+
 INFOS: tuple[type[Info], ...] = (
     FeaturesInfo,
     BaseInfo,
@@ -213,6 +231,7 @@ INFOS: tuple[type[Info], ...] = (
     PredictionsInfo,
     NetworkInfo,
     BaselineInfo,
+    CalibrationInfo,
 )
 
 

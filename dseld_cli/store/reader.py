@@ -33,6 +33,7 @@ from dseld_cli.store.provenance import (
     ArrayMark,
     BaseInfo,
     BaselineInfo,
+    CalibrationInfo,
     CodesInfo,
     DictionaryInfo,
     FeaturesInfo,
@@ -220,6 +221,7 @@ Codes = Store[CodesInfo]
 Predictions = Store[PredictionsInfo]
 Network = Store[NetworkInfo]
 Baseline = Store[BaselineInfo]
+Calibration = Store[CalibrationInfo]
 
 
 def _stamp(found: os.stat_result) -> Stamp:

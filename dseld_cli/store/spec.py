@@ -26,6 +26,7 @@ MADE_BY = MappingProxyType(
         "predictions": "dseld decode",
         "network": "dseld train-decoder",
         "baseline": "dseld baselines",
+        "calibration": "dseld calibrate",
     }
 )
 MENDED = ("dictionary", "gramian")
@@ -165,6 +166,10 @@ MEANINGS: Mapping[str, Mapping[str, Meaning]] = MappingProxyType(
         "network": {
             "weights": Meaning("weight of each atom's activation for each class", ("atom", "class"), optional=True),
             "bias": Meaning("bias of each class", ("class",), optional=True),
+        },
+        "calibration": {
+            "nonconformity": Meaning("1 less the share of the true class, sorted", ("image",)),
+            "evidence": Meaning("activations of the loudest class over the image's norm, sorted", ("image",)),
         },
     }
 )

@@ -121,7 +121,7 @@ def test_a_trained_decoder_classifies_once_it_is_trained(built: Path, run: Run) 
     found = json.loads(run("classify images/test --json --decoder shallow-nn").stdout)
     scores = store.open_store(paths.predictions("shallow-nn", "test"), store.PredictionsInfo).read("scores")
     np.testing.assert_allclose([verdict["score"] for verdict in found], scores.max(axis=1), rtol=1e-4)
-    assert "was trained on codes of lambda 0.5, these have 0.4" in other_lambda(run, image).stderr
+    assert "was learned from codes of lambda 0.5, these have 0.4" in other_lambda(run, image).stderr
 
 
 def other_lambda(run: Run, image: str) -> Result:
