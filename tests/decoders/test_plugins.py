@@ -156,6 +156,6 @@ def test_it_goes_through_every_command(coded: Path, run: Run) -> None:
     run("report")
     assert "weighted" in Path("report.html").read_text()
     set_params(decoder_options={})
-    assert "weighted.zarr was trained with options" in run("decode --decoder weighted", ok=False).stderr
+    assert "weighted.zarr was learned with options" in run("decode --decoder weighted", ok=False).stderr
     for line, said in MISTAKES.items():
         assert said in run(line, ok=False).stderr

@@ -71,7 +71,7 @@ def test_a_network_trained_over_another_dictionary_or_setting_is_refused(digits:
     run("train-decoder")
     run("encode --lambda 1.5 --images 20")
     said = run("decode --decoder shallow-nn", ok=False).stderr
-    assert "was trained on codes of lambda 1, these have 1.5: run `dseld encode --split train`" in said
+    assert "was learned from codes of lambda 1, these have 1.5: run `dseld encode --split train`" in said
     run("build-dict --size 200")
     run("encode --images 20")
     assert "data/decoders/shallow-nn.zarr was not made from" in run("decode --decoder shallow-nn", ok=False).stderr

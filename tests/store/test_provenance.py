@@ -58,6 +58,15 @@ AS_VERSION_0_1_WROTE_IT: dict[str, dict[str, object]] = {
     "predictions": {**CLASSED, "decoder": "class-sum", "split": "test"},
     "network": {**CLASSED, **DYNAMICS, "seed": 0},
     "baseline": {**CLASSED, "baseline": "cosine-knn"},
+    "calibration": {
+        **CLASSED,
+        **DYNAMICS,
+        "decoder": "class-sum",
+        "split": "val",
+        "images": 500,
+        "seed": 0,
+        "beta": 11.5,
+    },
 }
 
 
