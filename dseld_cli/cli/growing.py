@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dseld_cli.cli.command import Given, command, expanded
-from dseld_cli.cli.options import Json
+from dseld_cli.cli.options import Json, require_count
 from dseld_cli.errors import UserError
 
 PANEL = "Growing a dictionary"
@@ -108,3 +108,38 @@ def audit(given: Given, as_json: Json = False) -> None:
     from dseld_cli.stages import audit as stage
 
     stage.run(params, as_json)
+
+
+@command(commands, PANEL, ("encode.images", "build_dict.transform", "build_dict.seed", "lca.lambda", "run.memory"))
+def condense(
+    given: Given,
+    keep: Annotated[int | None, typer.Option(metavar="N", help="How many exemplars are kept.")] = None,
+    lose: Annotated[
+        float | None, typer.Option(metavar="POINTS", help="How much accuracy may be lost: as few as that takes.")
+    ] = None,
+    keep_best: Annotated[
+        bool, typer.Option("--save", help="Build it so from now on: keep its size in params.yaml.", metavar="")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find a smaller dictionary: the exemplars that stand for most of their class.
+
+    Reads the features that the base is drawn from, and those of val, which
+    judges. In each class, each next exemplar is the one that raises most how
+    near the class's images have an exemplar (facility location); the classes
+    take turns. Beside it is a random draw of the same size. --save sets
+    build_dict.sampling: representative and build_dict.size, from which dvc repro
+    builds; additions join afterwards, as ever.
+
+    [dim]Example:[/dim]  dseld condense --keep 5000
+    [dim]Example:[/dim]  dseld condense --lose 0.3 --save && dvc repro
+    """
+    if (keep is None) == (lose is None):
+        raise UserError("give --keep N, how many exemplars are kept, or --lose POINTS, how much accuracy may be lost")
+    require_count("--keep", keep)
+    if lose is not None and not 0 <= lose <= 100:
+        raise UserError(f"--lose {lose:g}: should be from 0 to 100 points")
+    params = given.load()
+    from dseld_cli.stages import condense as stage
+
+    stage.run(params, keep, lose or 0, as_json, keep_best)

@@ -86,9 +86,9 @@ class BuildDict(Section):
 
     split: Split
     """Which split's images become atoms: train | val | test"""
-    sampling: Literal["random", "balanced"]
-    """How they are drawn: random | balanced (round the classes). Either way they end up shuffled: any prefix of the
-    dictionary is such a draw, too."""
+    sampling: Literal["random", "balanced", "representative"]
+    """How they are drawn: random | balanced (round the classes) | representative (round the classes, in each those
+    first that stand for most of the others: fewer do). Any prefix of the dictionary is such a draw, too."""
     size: Count
     """How many become atoms: a number | all"""
     seed: Seed

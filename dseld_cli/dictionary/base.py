@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize
 from dseld_cli.dictionary.duplicates import distinct, keys_of
+from dseld_cli.dictionary.representative import representative
 from dseld_cli.dictionary.transform import Seen, Transform, fitted
 from dseld_cli.errors import UserError
 from dseld_cli.images.sampling import balanced, shuffled
@@ -26,7 +27,7 @@ class Draw(Protocol):
 
     @property
     def sampling(self) -> str:
-        """At "random", or "balanced" over the classes."""
+        """At "random", "balanced" over the classes, or "representative" of each class."""
 
     @property
     def size(self) -> int | Literal["all"]:
@@ -44,20 +45,43 @@ def candidates(features: store.Features, duplicates: str) -> NDArray[np.int64]:
     return distinct(keys_of(block for _, block in features.stream("features")))
 
 
-def choose(labels: NDArray[np.int64], n_classes: int, rows: NDArray[np.int64], draw: Draw) -> NDArray[np.int64]:
-    """Draw rows, (M,), of images with labels (n,), shuffled: any prefix is itself such a draw.
+def choose(
+    features: store.Features, rows: NDArray[np.int64], draw: Draw, memory: int, track: Track = quiet
+) -> NDArray[np.int64]:
+    """Draw M of the rows of features, (M,), in an order of which any prefix is itself such a draw.
 
     Raises:
-        UserError: if there are fewer images than atoms asked for, or fewer atoms than classes.
+        UserError: if there are fewer images than atoms asked for, fewer atoms than classes, or an image that cannot be
+            an atom.
 
     """
+    labels, n_classes = features.read("labels"), len(features.info.classes)
     wanted = len(rows) if draw.size == "all" else draw.size
     if wanted > len(rows):
         raise UserError(f"build_dict.size: {wanted} atoms asked for, but there are {len(rows)} images")
     if wanted < n_classes:
         raise UserError(f"build_dict.size: {wanted} atoms cannot cover {n_classes} classes; ask for more")
-    order = balanced(labels[rows], draw.seed) if draw.sampling == "balanced" else shuffled(len(rows), draw.seed)
-    return rows[order[:wanted]]
+    return rows[_order(features, labels[rows], rows, draw, memory, track)[:wanted]]
+
+
+def _order(
+    features: store.Features,
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    draw: Draw,
+    memory: int,
+    track: Track,
+) -> NDArray[np.int64]:
+    if draw.sampling == "random":
+        return shuffled(len(rows), draw.seed)
+    if draw.sampling == "balanced":
+        return balanced(labels, draw.seed)
+    source = features.read("source")[rows]
+
+    def unit(some: NDArray[np.int64]) -> NDArray[np.float32]:
+        return normalize(features.take("features", rows[some]), source[some])
+
+    return representative(unit, labels, draw.seed, _panel(memory, features.shape("features")[1]), track)
 
 
 def fit(

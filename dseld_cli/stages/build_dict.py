@@ -42,7 +42,7 @@ def _build(params: Params) -> None:
     rows = candidates(features, settings.duplicates)
     if dropped := n - len(rows):
         say(f"{features.path}: {dropped} of {n} images are exact duplicates, dropped")
-    chosen = choose(features.read("labels"), len(classes), rows, settings)
+    chosen = choose(features, rows, settings, params.run.memory, track)
     transform = fit(settings.transform, features, chosen, params.run.memory, track)
     counts = build(paths.BASE, features, chosen, settings.model_dump(), params.run.memory, transform)
     say(f"{paths.BASE}: {len(chosen)} atoms of {n_features} features")
