@@ -14,7 +14,7 @@ PANEL = "Neuromorphic hardware"
 commands = typer.Typer()
 Atoms = Annotated[
     int | None,
-    typer.Option(metavar="M", help="The first M atoms, which are a random draw.", show_default="all of them"),
+    typer.Option(metavar="M", help="The M atoms that represent their classes best.", show_default="all of them"),
 ]
 WeightBits = Annotated[int, typer.Option(metavar="N", min=2, max=8, help="Bits of a weight.")]
 
@@ -49,26 +49,45 @@ def deploy_check(
 def export(
     given: Given,
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the network goes.")],
+    format: Annotated[
+        Literal["npz", "lava", "nest", "nir"],
+        typer.Option(help="npz alone, or with it what runs in lava, in NEST, or what reads NIR.", metavar="NAME"),
+    ] = "npz",
     form: Annotated[
-        Literal["two-layer", "one-layer"],
-        typer.Option(help="two-layer: 2 M N weights, through a residual; one-layer: M^2 weights.", metavar="NAME"),
-    ] = "two-layer",
+        Literal["two-layer", "one-layer"] | None,
+        typer.Option(
+            help="two-layer: 2 M N weights, through a residual; one-layer: M^2 weights.",
+            metavar="NAME",
+            show_default="two-layer, where the format has it",
+        ),
+    ] = None,
+    code: Annotated[
+        Literal["graded", "spiking"] | None,
+        typer.Option(
+            help="graded: activations are sent; spiking: binary spikes, counted.",
+            metavar="NAME",
+            show_default="graded, where the format has it",
+        ),
+    ] = None,
     atoms: Atoms = None,
     weight_bits: WeightBits = 8,
 ) -> None:
-    """Write the dictionary as the integers that a neuromorphic chip holds, with examples to check it by.
+    """Write the dictionary as a network for neuromorphic hardware, with examples to check it by.
 
-    Reads what dseld deploy-check reads, and chooses the scale as it does. Writes
-    FOLDER/network.npz (weights, labels, examples and their codes, integers all),
-    network.json (exponents, threshold, steps, classes, the fingerprint of the
-    dictionary) and run_lava.py, which runs the examples in Intel's lava and
-    compares every integer. params.yaml has lambda, tau and steps.
+    Reads what dseld deploy-check reads, and chooses scale and spikes as it does.
+    Writes FOLDER/network.npz (weights, labels, 20 test images and their codes)
+    and network.json (threshold, steps, exponents or the worth of a spike,
+    classes, the dictionary's fingerprint): graded codes in integers, as Intel's
+    Loihi 2 computes them, spiking ones as counts. With --format lava, nest or
+    nir also the network there, or a script that makes it, and compares every
+    example with what is expected. What a format cannot express is refused.
 
     [dim]Example:[/dim]  dseld export chip --atoms 1000
-    [dim]Example:[/dim]  dseld export chip --form one-layer && lava/bin/python chip/run_lava.py
+    [dim]Example:[/dim]  dseld export chip --format lava && lava/bin/python chip/run_lava.py
+    [dim]Example:[/dim]  dseld export spikes --format nir --atoms 2000
     """
     require_count("--atoms", atoms)
     params = given.load()
     from dseld_cli.stages import export as stage
 
-    stage.run(params, expanded(output), form, atoms, weight_bits)
+    stage.run(params, expanded(output), stage.Wanted(format, code, form, atoms, weight_bits))

@@ -3,6 +3,6 @@
 from importlib.resources import files
 
 
-def run_lava_script() -> str:
-    """Read the script that runs an exported network in lava; it is not imported, as lava ends at Python 3.10."""
-    return files(__name__).joinpath("scripts", "run_lava.py").read_text(encoding="utf-8")
+def script(name: str) -> str:
+    """Read a script that runs an exported network in a foreign simulator; none is imported, as they need those."""
+    return files(__name__).joinpath("scripts", name).read_text(encoding="utf-8")

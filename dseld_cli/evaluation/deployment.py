@@ -27,8 +27,10 @@ from dseld_cli.deploy.fixed_point import (
     run_one_layer,
     run_two_layers,
 )
-from dseld_cli.deploy.spiking import run_spiking
+from dseld_cli.deploy.spiking import Spikes, run_spiking
 from dseld_cli.dictionary.checks import require_same_extractor, require_unit_norm
+from dseld_cli.dictionary.manifest import Layout
+from dseld_cli.dictionary.representative import representative
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.trial import Exemplars, Sample, drawn_sample
@@ -43,6 +45,8 @@ from dseld_cli.store import project as paths
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
 
 SCALES = range(20, 3, -1)
 """Bits after the point of all states, the finest first."""
@@ -154,14 +158,18 @@ class Deployment:
 
         return way
 
-    def spiking(self, steps: int, quantum: float) -> Way:
-        """Binary spikes, counted over so many steps."""
+    def spikes(self, features: Floats, steps: int, quantum: float, floor: bool = True) -> Spikes:
+        """Let images (n, N) evoke binary spikes."""
         atoms = self.exemplars.atoms
         inhibition = through_atoms(lambda: [(slice(0, len(atoms)), atoms)], atoms.shape[1])
         params = LCAParams(self.params.lambda_, self.params.tau, steps)
+        return run_spiking(features @ atoms.T, inhibition, params, quantum, floor)
+
+    def spiking(self, steps: int, quantum: float, floor: bool = True) -> Way:
+        """Binary spikes, counted over so many steps."""
 
         def way(features: Float32) -> Coded:
-            found = run_spiking(features @ atoms.T, inhibition, params, quantum)
+            found = self.spikes(features, steps, quantum, floor)
             code = quantum * found.counts.astype(np.float64) / steps
             spikes = found.per_step.sum(axis=1).astype(np.float64)
             return _coded(code, spikes, found.operations(), negative=int(found.negative.sum()))
@@ -208,6 +216,14 @@ class Deployment:
         heights = {share: self.two_layers(scale, share * unit) for share in HEIGHTS}
         return scale, unit * self.cheapest(heights, val, "two layers, spike height")
 
+    def fitted_quantum(self, val: Sample, floor: bool = True) -> float:
+        """Choose what a spike is worth."""
+        steps = SPIKING_STEPS * self.params.steps
+        active = self.run(self.floating(self.params), val.features, "val, float").codes
+        unit = largest([np.abs(row).max(initial=0) for row in np.split(active.values, active.indptr[1:-1])])
+        quanta = {share: self.spiking(steps, share * unit, floor) for share in QUANTA}
+        return unit * self.cheapest(quanta, val, "spikes, worth")
+
     def cheapest(self, ways: Mapping[float, Way], sample: Sample, what: str) -> float:
         """Choose the last of the values within TOLERANCE of the best accuracy; they go from dear to cheap."""
         found: dict[float, float] = {}
@@ -234,7 +250,7 @@ def deployed(
     weight_bits: int,
     track: Track,
 ) -> Deployment:
-    """Read the first atoms of a dictionary; None: all.
+    """Read a dictionary: so many atoms that represent their classes best, in their places; None: all.
 
     Raises:
         UserError: if there are not so many, or memory does not hold them.
@@ -247,7 +263,8 @@ def deployed(
     one_layer = 8 * 3 * m * m if m <= LARGEST_ONE_LAYER else 0
     held, image = (4 + 3 * 8) * m * n + one_layer, 8 * DOUBLES * (m + n)
     spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers")
-    exemplars = Exemplars(dictionary.read("atoms")[:m], dictionary.read("labels")[:m], len(dictionary.info.classes))
+    kept = _best(dictionary, atoms, memory, track)
+    exemplars = Exemplars(dictionary.take("atoms", kept), dictionary.read("labels")[kept], len(dictionary.info.classes))
     require_unit_norm(exemplars.atoms, dictionary)
     return Deployment(exemplars, params, decoders, weight_bits, min(BATCH, (spare - held) // image), track)
 
@@ -290,3 +307,16 @@ def agreement(ours: SparseCodes, theirs: SparseCodes) -> float:
 def largest(values: Sequence[float] | NDArray[Any]) -> float:
     """Median of what images have at most; 1 where that is nothing."""
     return float(np.median(values)) or 1.0
+
+
+def _best(dictionary: store.Dictionary, wanted: int | None, memory: int, track: Track) -> Int64:
+    """Find the atoms of which so many represent their classes best, rising; tombstones come last."""
+    everything = np.arange(dictionary.shape("atoms")[0])
+    if wanted is None:
+        return everything
+    gone = Layout.of(dictionary).tombstones
+    there = everything[~gone]
+    most = max(store.spec.ROWS, memory // 4 // (4 * dictionary.shape("atoms")[1]))
+    labels = dictionary.read("labels")[there]
+    order = representative(lambda rows: dictionary.take("atoms", there[rows]), labels, 0, most, track)
+    return np.sort(np.concatenate([there[order], everything[gone]])[:wanted])

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from dseld_cli import store
 from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
@@ -14,14 +12,12 @@ from dseld_cli.decoders import registry
 from dseld_cli.deploy.footprint import PICOJOULES, energy, size
 from dseld_cli.evaluation.deployment import (
     LARGEST_ONE_LAYER,
-    QUANTA,
     SPIKING_STEPS,
     Coded,
     Deployment,
     Way,
     agreement,
     deployed,
-    largest,
     sample,
 )
 from dseld_cli.evaluation.trial import Sample
@@ -85,12 +81,8 @@ def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
     chosen = {"scale": scale, "spike_height": height}
     yield "integers, two layers", chosen, deployment.two_layers(scale, height)
     steps = SPIKING_STEPS * p.steps
-    active = deployment.run(deployment.floating(p), val.features, "val, float").codes
-    strongest = [np.abs(row).max(initial=0) for row in np.split(active.values, active.indptr[1:-1])]
-    unit = largest(strongest)
-    quanta = {share: deployment.spiking(steps, share * unit) for share in QUANTA}
-    share = deployment.cheapest(quanta, val, "spikes, worth")
-    yield f"spikes, {steps} steps", {"quantum": share * unit}, quanta[share]
+    quantum = deployment.fitted_quantum(val)
+    yield f"spikes, {steps} steps", {"quantum": quantum}, deployment.spiking(steps, quantum)
 
 
 def _figures(deployment: Deployment, coded: Coded, test: Sample, reference: Coded) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from dseld_cli.deploy import run_lava_script
+from dseld_cli.deploy import script
 from dseld_cli.deploy.fixed_point import Integers, Weights, inhibition_weights, quantise, run_one_layer, run_two_layers
 from dseld_cli.lca.recurrence import LCAParams
 
@@ -38,7 +38,7 @@ def in_lava(folder: Path, form: str, weights: Weights, drive: np.ndarray, ours: 
     facts = {"form": form, "weight_exponent": weights.exponent, "tau_exponent": -5, "threshold": round(0.5 * 2**SCALE)}
     facts |= {"spike_height": height * 2**SCALE, "code_at_step": PARAMS.steps + (form == "two-layer")}
     (folder / "network.json").write_text(json.dumps(facts))
-    (folder / "run_lava.py").write_text(run_lava_script())
+    (folder / "run_lava.py").write_text(script("run_lava.py"))
     return subprocess.run([str(PYTHON), folder / "run_lava.py"], capture_output=True, text=True).stdout
 
 
