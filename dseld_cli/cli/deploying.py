@@ -8,29 +8,26 @@ from typing import Annotated, Literal
 import typer
 
 from dseld_cli.cli.command import Given, command, expanded
-from dseld_cli.cli.options import Json, require_count
+from dseld_cli.cli.options import Json, count
 
 PANEL = "Neuromorphic hardware"
 commands = typer.Typer()
-Atoms = Annotated[
-    int | None,
-    typer.Option(metavar="M", help="The M atoms that represent their classes best.", show_default="all of them"),
-]
+Atoms = Annotated[str, typer.Option(metavar="M", help="The M atoms that represent their classes best; all.")]
 WeightBits = Annotated[int, typer.Option(metavar="N", min=2, max=8, help="Bits of a weight.")]
 
 
 @command(commands, PANEL, ("lca.lambda", "lca.tau", "lca.steps", "encode.images", "run.memory"))
 def deploy_check(
     given: Given,
-    atoms: Atoms = None,
+    atoms: Atoms = "all",
     weight_bits: WeightBits = 8,
     as_json: Json = False,
 ) -> None:
     """Tell what the dictionary loses as integers and as spikes, and how large it is on chips.
 
     Reads data/dictionary.zarr and the features of val, on which scales and
-    spikes are chosen, and of test; writes data/deploy.json. Codes the same
-    images in floating point, in integers as Intel's Loihi 2 computes them, in
+    spikes are chosen, and of test; writes data/deploy/<atoms>.json. Codes the
+    same images in floating point, in integers as Intel's Loihi 2 computes them, in
     one layer (through the Gramian) and in two (through the atoms and back), and
     with binary spikes; reads them with params.yaml's decoders. Messages and
     synaptic operations are counted, energy is estimated, nothing runs on a chip.
@@ -38,11 +35,11 @@ def deploy_check(
     [dim]Example:[/dim]  dseld deploy-check --images 500
     [dim]Example:[/dim]  dseld deploy-check --atoms 1000 --weight-bits 4
     """
-    require_count("--atoms", atoms)
+    some = count("--atoms", atoms)
     params = given.load()
     from dseld_cli.stages import deploy_check as stage
 
-    stage.run(params, atoms, weight_bits, as_json)
+    stage.run(params, some, weight_bits, as_json)
 
 
 @command(commands, PANEL, ("lca.lambda", "lca.tau", "lca.steps", "encode.images", "run.memory"))
@@ -69,7 +66,7 @@ def export(
             show_default="graded, where the format has it",
         ),
     ] = None,
-    atoms: Atoms = None,
+    atoms: Atoms = "all",
     weight_bits: WeightBits = 8,
 ) -> None:
     """Write the dictionary as a network for neuromorphic hardware, with examples to check it by.
@@ -86,8 +83,8 @@ def export(
     [dim]Example:[/dim]  dseld export chip --format lava && lava/bin/python chip/run_lava.py
     [dim]Example:[/dim]  dseld export spikes --format nir --atoms 2000
     """
-    require_count("--atoms", atoms)
+    some = count("--atoms", atoms)
     params = given.load()
     from dseld_cli.stages import export as stage
 
-    stage.run(params, expanded(output), stage.Wanted(format, code, form, atoms, weight_bits))
+    stage.run(params, expanded(output), stage.Wanted(format, code, form, some, weight_bits))

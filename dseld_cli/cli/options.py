@@ -166,6 +166,23 @@ def require_count(option: str, value: int | None) -> None:
         raise UserError(f"{option} should be at least 1, and at most {MOST}; got {quoted(value)}")
 
 
+def count(option: str, value: str) -> int | None:
+    """Read a number of things; None for "all".
+
+    Raises:
+        UserError: if it is neither, less than 1, or more than there can be.
+
+    """
+    if value == "all":
+        return None
+    try:
+        found = int(value)
+    except ValueError:
+        raise UserError(f"{option} {quoted(value)}: should be a number, or all") from None
+    require_count(option, found)
+    return found
+
+
 def require_share(option: str, value: float | None) -> None:
     """Demand a share, more than none and less than all.
 

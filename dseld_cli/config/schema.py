@@ -226,6 +226,9 @@ class Params(Section):
     decoder_options: dict[Decoder, dict[str, int | float | str | bool]] = Field(default_factory=dict)
     """Options of decoders that have some, by name: {NAME: {OPTION: VALUE}}"""
     train_decoder: TrainDecoder
+    deploy_check: list[Count] = Field(default_factory=list)
+    """For how many exemplars `dvc repro` tells what they lose on neuromorphic hardware (`dseld deploy-check`): [] |
+    numbers of those that represent their classes best, or all, such as [1000, all]. Needs val in extract.splits."""
     baselines: Baselines
     classify: Classify
     reconstruct: Reconstruct

@@ -38,7 +38,7 @@ from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder
 from dseld_cli.lca.inhibition import through_atoms
-from dseld_cli.lca.recurrence import LCAParams, Response
+from dseld_cli.lca.recurrence import Inhibition, LCAParams, Response, run_lca
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import project as paths
@@ -136,6 +136,18 @@ class Deployment:
             codes = result.codes
             sent = float(codes.firing.sum(axis=1).mean())
             return Coded(codes, sent, sent * (len(self.exemplars.labels) - 1))
+
+        return way
+
+    def late(self) -> Way:
+        """Floating point with inhibition that comes one step late, as simulators without instant messages have it."""
+        atoms = self.exemplars.atoms
+
+        def way(features: Float32) -> Coded:
+            inhibition = through_atoms(lambda: [(slice(0, len(atoms)), atoms)], atoms.shape[1])
+            found = run_lca(features @ atoms.T, one_step_late(inhibition), self.params)
+            sent = float(found.firing.sum(axis=1).mean())
+            return Coded(SparseCodes.from_response(found), sent, sent * (len(atoms) - 1))
 
         return way
 
@@ -239,6 +251,17 @@ class Deployment:
         except Overflow:
             return None
         return coded if (coded.peak_bits or 0) < STATE_BITS - 1 - HEADROOM else None
+
+
+def one_step_late(inhibition: Inhibition) -> Inhibition:
+    """Deliver at each step what the activations of the step before caused."""
+    on_its_way: list[Any] = []
+
+    def deliver(a: Any) -> Any:
+        on_its_way.append(inhibition(a))
+        return on_its_way.pop(0) if len(on_its_way) > 1 else 0 * a
+
+    return deliver
 
 
 def deployed(

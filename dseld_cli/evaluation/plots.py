@@ -145,6 +145,24 @@ def sweep(key: str, rows: Sequence[Mapping[str, float | None]]) -> Figure:
     return figure
 
 
+def against_effort(rows: Sequence[Mapping[str, Any]], width: float = 8.0) -> Figure:
+    """Top-1 of each decoder against steps, and against messages per image: of activations, and of spikes (dashed)."""
+    figure = _figure((width, 0.5 * width if width > 6 else 1.5 * width))
+    panels = figure.subplots(1, 2, sharey=True) if width > 6 else figure.subplots(2, 1, sharey=True)
+    for axes, key in zip(panels, ("steps", "messages"), strict=True):
+        for form, line in (("float", "-"), ("spikes", "--")):
+            mine = [row for row in rows if row["form"] == form]
+            for i, name in enumerate(mine[0]["top1"]):
+                label = name if form == "float" else f"{name}, spikes"
+                values = [max(row[key], 0.1) for row in mine]
+                axes.plot(values, [row["top1"][name] for row in mine], line, marker="o", color=f"C{i}", label=label)
+        axes.set(xlabel=key if key == "steps" else "messages per image", xscale="log")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("top-1 accuracy (%)")
+    _legend(figure, 2 * len(rows[0]["top1"]), width)
+    return figure
+
+
 def by_extractor(rows: Sequence[Row], width: float = 8.0) -> Figure:
     """Top-1 by extractor, a panel per data set: the paper's as rings, ours as dots (paper, Fig. 6)."""
     datasets = list(dict.fromkeys(row.dataset for row in rows))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dseld_cli import __version__
+from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
 from dseld_cli.evaluation.gallery import Thumbnails, gallery, without_path
@@ -61,7 +63,7 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "decider": decider,
         "reconstruction": _reconstruction(),
         "sweeps": list(_sweeps()),
-        "deploy": _deploy(found),
+        "deployed": list(_deployed(found)),
         "paper": [row for row in beside([figures(found)]) if row.ours is not None],
         "trained": found.trained,
     }
@@ -88,20 +90,37 @@ def _cost(setting: Mapping[str, Any]) -> dict[str, Any]:
     return {"figures": work.figures(), "measured": here}
 
 
-def _deploy(found: Evaluation) -> dict[str, Any] | None:
-    """Read what `dseld deploy-check` found of this dictionary; None where it was not run for it."""
-    if not paths.DEPLOY.exists():
-        return None
-    here = dict(json.loads(paths.DEPLOY.read_text(encoding="utf-8")))
-    return here if here.get("dictionary") == found.dictionary.fingerprint else None
+def _deployed(found: Evaluation) -> Iterator[dict[str, Any]]:
+    """Read what `dseld deploy-check` found of this dictionary, the fewest exemplars first."""
+    kept = (_figures(file, ("dictionary", "forms", "size", "curve")) for file in paths.DEPLOY.glob("*.json"))
+    here = [one for one in kept if one["dictionary"] == found.dictionary.fingerprint]
+    for one in sorted(here, key=lambda one: int(one["atoms"])):
+        yield {**one, "picture": drawings(plots.against_effort, one["curve"])}
+
+
+def _figures(file: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Read figures that a command left.
+
+    Raises:
+        UserError: if the file is damaged, or of another version.
+
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read ({error}): run the command that wrote it again, or delete it") from None
+    if not isinstance(found, dict) or (missing := [key for key in keys if key not in found]):
+        lacks = "" if not isinstance(found, dict) else f" (it lacks {missing[0]})"
+        raise UserError(f"{file} is not what dseld {__version__} writes{lacks}: run its command again, or delete it")
+    return found
 
 
 def _reconstruction() -> dict[str, Any] | None:
     figures = paths.RECONSTRUCTION / "figures.json"
     if not figures.exists():
         return None
+    found = _figures(figures, ("dataset", "dictionaries", "images", "atoms", "lambda", "tau", "steps"))
     drawn = {name: uri((paths.RECONSTRUCTION / f"{name}.png").read_bytes()) for name in ("images", "energy")}
-    found = json.loads(figures.read_text(encoding="utf-8"))
     return {**found, "dataset": without_path(found["dataset"]), "pictures": drawn}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dseld_cli import store
@@ -26,11 +28,14 @@ from dseld_cli.runtime.outputs import together
 from dseld_cli.runtime.text import json_text
 from dseld_cli.store import project as paths
 
+SHARES_OF_STEPS = (0.25, 0.5, 1.0, 2.0)
+"""Of the steps of params.yaml: where accuracy against steps is looked at."""
+
 Named = tuple[str, dict[str, Any], Way]
 
 
 def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> None:
-    """Compute codes of test images in each way with settings chosen on val; print a table, and write deploy.json.
+    """Compute codes of test images in each way with settings chosen on val; print a table, and write it.
 
     Raises:
         UserError: if a store is missing, there are not so many atoms, or memory is too small.
@@ -47,6 +52,7 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         reference = reference or coded
         rows.append({"form": name, **chosen, **_figures(deployment, coded, test, reference)})
     m, n = deployment.exemplars.atoms.shape
+    quantum = float(rows[-1]["quantum"])
     found = {
         "dictionary": dictionary.fingerprint,
         "atoms": m,
@@ -58,20 +64,23 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         "tau": params.lca.tau,
         "steps": params.lca.steps,
         "forms": rows,
+        "curve": list(_curve(deployment, quantum, test)),
         "size": {form: size(form, m, n, weight_bits).figures() for form in ("one-layer", "two-layer")},
     }
+    path = paths.DEPLOY / f"{atoms or 'all'}.json"
     with together() as aside:
-        aside(paths.DEPLOY).write_text(f"{json_text(found)}\n", encoding="utf-8")
+        aside(path).write_text(f"{json_text(found)}\n", encoding="utf-8")
     if as_json:
         say_json(found)
     else:
-        _show(found)
+        _show(found, path)
 
 
 def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
     """Each way to compute codes, with what was chosen for it on val."""
     p, shifted = deployment.params, deployment.shifted
     yield "float", {}, deployment.floating(p)
+    yield "float, one step late", {}, deployment.late()
     if shifted != p:
         yield f"float, tau {shifted.tau:g}", {}, deployment.floating(shifted)
     if len(deployment.exemplars.labels) <= LARGEST_ONE_LAYER:
@@ -83,6 +92,17 @@ def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
     steps = SPIKING_STEPS * p.steps
     quantum = deployment.fitted_quantum(val)
     yield f"spikes, {steps} steps", {"quantum": quantum}, deployment.spiking(steps, quantum)
+
+
+def _curve(deployment: Deployment, quantum: float, test: Sample) -> Iterator[dict[str, Any]]:
+    """Accuracy against steps, and so against what is sent, of activations and of spikes."""
+    p = deployment.params
+    for steps in sorted({max(1, round(share * p.steps)) for share in SHARES_OF_STEPS}):
+        ways = {"float": deployment.floating(replace(p, steps=steps)), "spikes": deployment.spiking(steps, quantum)}
+        for form, way in ways.items():
+            coded = deployment.run(way, test.features, f"test, {form}, {steps} steps")
+            top1 = deployment.top1(coded, test)
+            yield {"form": form, "steps": steps, "messages": coded.messages, "top1": top1}
 
 
 def _figures(deployment: Deployment, coded: Coded, test: Sample, reference: Coded) -> dict[str, Any]:
@@ -97,7 +117,7 @@ def _figures(deployment: Deployment, coded: Coded, test: Sample, reference: Code
     }
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], path: Path) -> None:
     forms: Sequence[dict[str, Any]] = found["forms"]
     say(
         f"{found['images']} test images, {found['atoms']} exemplars of {found['features']} features, "
@@ -116,7 +136,7 @@ def _show(found: dict[str, Any]) -> None:
         if one["negative"]:
             warn(f"{one['form']}: {one['negative']} activations would have been negative, and stayed silent")
     low, high = PICOJOULES
-    say(f"{paths.DEPLOY}; energies are estimates ({low:g} to {high:g} pJ an operation), and nothing here ran on a chip")
+    say(f"{path}; energies are estimates ({low:g} to {high:g} pJ an operation), and nothing here ran on a chip")
 
 
 def _same(one: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """`dseld deploy-check`: its float row is the pipeline's, the others come near it, and val alone chooses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def ready(project: Path, run: Run) -> Path:
 
 def test_the_float_row_is_the_pipelines_and_the_others_come_near(ready: Path, run: Run) -> None:
     found = json.loads(run("deploy-check --json").stdout)
-    assert found == json.loads(Path("data/deploy.json").read_text())
+    assert found == json.loads(Path("data/deploy/all.json").read_text())
     for command in ("encode", "decode", "baselines", "evaluate"):
         run(command)
     decoders = json.loads(Path("metrics.json").read_text())["decoders"]
@@ -38,12 +39,18 @@ def test_the_float_row_is_the_pipelines_and_the_others_come_near(ready: Path, ru
     assert "On neuromorphic hardware: an estimate" in page and "integers, two layers" in page
     first, *others = found["forms"]
     assert first["top1"] == {name: decoders[name]["top1"] for name in first["top1"]}
-    assert [one["form"].split(",")[0] for one in others] == ["float", "integers", "integers", "spikes"]
+    assert [one["form"].split(",")[0] for one in others] == ["float", "float", "integers", "integers", "spikes"]
     for one in others:
         assert one["top1"]["class-sum"] > first["top1"]["class-sum"] - 10  # 36 images: 2.8 points each
-    for one in others[1:3]:
+    for one in others[2:4]:
         assert one["peak_bits"] < 23
-    assert others[1]["support_agreement"] > 0.9
+    assert others[2]["support_agreement"] > 0.9
+    assert {(one["form"], one["steps"]) for one in found["curve"]} == {
+        (form, steps) for form in ("float", "spikes") for steps in (25, 50, 100, 200)
+    }
+    at_once = next(one for one in found["curve"] if one["form"] == "float" and one["steps"] == 100)
+    assert at_once["top1"] == first["top1"] and at_once["messages"] == first["messages"]
+    assert "Accuracy against steps" in page
     assert found["chosen_on"] == 12
 
 
@@ -66,7 +73,7 @@ def test_a_recurrence_that_diverges_is_refused_before_anything_is_compared(ready
     said = run("deploy-check --tau 1 --lambda 0.01", ok=False).stderr
     assert "diverges" in said and "raise tau" in said
     assert "at most 2^24" in run("deploy-check --tau 1e9", ok=False).stderr
-    assert not Path("data/deploy.json").exists()
+    assert not Path("data/deploy").exists()
 
 
 def test_without_val_or_with_more_atoms_than_there_are_it_says_what_to_do(ready: Path, run: Run) -> None:
@@ -99,3 +106,31 @@ def test_agreement_is_the_share_of_neurons_active_in_both() -> None:
     assert agreement(sparse(np.array([[1, 2, 0]])), sparse(np.array([[0, 3, 1]]))) == pytest.approx(1 / 3)
     assert agreement(sparse(np.array([[0, 0]])), sparse(np.array([[0, 0]]))) == 1.0
     assert agreement(sparse(np.array([[1, 0], [0, 1]])), sparse(np.array([[0, 1], [0, 1]]))) == pytest.approx(1 / 3)
+
+
+def test_inhibition_one_step_late_is_what_the_recurrence_says_with_a_delay() -> None:
+    rng = np.random.default_rng(0)
+    atoms = np.abs(rng.normal(size=(30, 12)))
+    atoms = (atoms / np.linalg.norm(atoms, axis=1, keepdims=True)).astype(np.float32)
+    images = np.abs(rng.normal(size=(4, 12))).astype(np.float32)
+    params = LCAParams(0.5, 20.0, 40)
+    found = Deployment(Exemplars(atoms, np.zeros(30, np.int64), 1), params, {}).late()(images)
+    lateral = atoms.astype(np.float64) @ atoms.T - np.eye(30)
+    for i, image in enumerate(images):
+        u, a, before = np.zeros(30), np.zeros(30), np.zeros(30)
+        for _ in range(40):
+            u += (atoms @ image - u - lateral @ before) / 20
+            before, a = a, np.sign(u) * np.maximum(np.abs(u) - 0.5, 0)
+        np.testing.assert_allclose(found.codes.to_scipy(30).toarray()[i], a, atol=1e-5)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"dictionary": 1}', b"\xff"])
+@pytest.mark.parametrize("file", ["data/deploy/all.json", "data/reconstruction/figures.json"])
+def test_the_report_names_a_damaged_file_of_figures(
+    quickstart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, file: str, content: bytes
+) -> None:
+    shutil.copytree(quickstart, tmp_path / "digits")
+    monkeypatch.chdir(tmp_path / "digits")
+    Path(file).parent.mkdir(parents=True)
+    Path(file).write_bytes(content)
+    assert file in run("report", ok=False).stderr
