@@ -147,19 +147,26 @@ def sweep(key: str, rows: Sequence[Mapping[str, float | None]]) -> Figure:
 
 def against_effort(rows: Sequence[Mapping[str, Any]], width: float = 8.0) -> Figure:
     """Top-1 of each decoder against steps, and against messages per image: of activations, and of spikes (dashed)."""
-    figure = _figure((width, 0.5 * width if width > 6 else 1.5 * width))
-    panels = figure.subplots(1, 2, sharey=True) if width > 6 else figure.subplots(2, 1, sharey=True)
-    for axes, key in zip(panels, ("steps", "messages"), strict=True):
+    wide = width > WIDTHS[1]
+    figure = _figure((width, 3.6 if wide else 7.0))
+    panels = figure.subplots(1, 2, sharey=True) if wide else figure.subplots(2, 1, sharey=True)
+    steps = sorted({row["steps"] for row in rows})
+    most = max(row["messages"] for row in rows)
+    ticks = {"steps": steps, "messages": [10**i for i in range(9) if 10**i <= most]}
+    for axes, (key, values) in zip(panels, ticks.items(), strict=True):
         for form, line in (("float", "-"), ("spikes", "--")):
-            mine = [row for row in rows if row["form"] == form]
-            for i, name in enumerate(mine[0]["top1"]):
+            mine = [row for row in rows if row["form"] == form and row[key] >= 1]
+            for i, name in enumerate(rows[0]["top1"]):
                 label = name if form == "float" else f"{name}, spikes"
-                values = [max(row[key], 0.1) for row in mine]
-                axes.plot(values, [row["top1"][name] for row in mine], line, marker="o", color=f"C{i}", label=label)
-        axes.set(xlabel=key if key == "steps" else "messages per image", xscale="log")
+                curve = [row["top1"][name] for row in mine]
+                axes.plot([row[key] for row in mine], curve, line, marker="o", color=f"C{i}", label=label)
+        axes.set_xscale("log")
+        axes.set_xticks(values, [f"{value:,}" for value in values])
+        axes.set_xticks([], minor=True)
+        axes.set(xlabel=key if key == "steps" else "messages per image", ylabel="top-1 accuracy (%)")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("top-1 accuracy (%)")
-    _legend(figure, 2 * len(rows[0]["top1"]), width)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
