@@ -3,7 +3,7 @@
     python benchmarks/novelty.py --train train.npz --test test.npz --lambda 2 --unknown 0,1,2,3,4 --sets
 
 Files hold arrays features (n, N) and labels (n,). With --unknown CLASSES, exemplars are of all other classes, and the
-test images of those are told from the rest; with --others FILE, its images from all of test. Scores: evidence, and the
+test images of those are told from the rest; with --others FILE, its images from all of test. Scores: likeness, and the
 cosine with the k-th nearest exemplar. With --sets, conformal sets by class-sum: over SEEDS, half of the test images are
 drawn to learn from, and the others looked at.
 """
@@ -23,7 +23,7 @@ from dseld_cli.decoders.base import Given, shares
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.baselines import cosine_to_nearest
-from dseld_cli.evaluation.calibration import Calibration, auroc, evidence
+from dseld_cli.evaluation.calibration import Calibration, auroc, likeness
 from dseld_cli.evaluation.trial import Sample, coded
 from dseld_cli.lca.recurrence import LCAParams
 
@@ -63,8 +63,8 @@ def main() -> None:
         for images in (rows, unknown):
             codes = coded(Sample(images, np.zeros(len(images), np.int64)), atoms[known], params)
             assert codes is not None, "it diverges"
-            norms = np.linalg.norm(images, axis=1)
-            scores.setdefault("evidence", []).append(evidence(codes, labels[known], n_classes, norms))
+            given = Given(labels[known], n_classes, atoms[known].__getitem__, images.view)
+            scores.setdefault("likeness", []).append(likeness(codes, given))
             for k in NEIGHBOURS:
                 parts = (images[i : i + 512] for i in range(0, len(images), 512))
                 nearest = [cosine_to_nearest(part, [atoms[known]], k) for part in parts]
@@ -90,8 +90,8 @@ def sets(sample: Sample, atoms: Float32, labels: Int64, n_classes: int, params: 
     """Coverage and size of the sets, and calibration error, over draws of what is learned from."""
     codes = coded(sample, atoms, params)
     assert codes is not None, "it diverges"
-    scores, truth = shares(ClassSum().scores(codes, Given(labels, n_classes))), sample.truth
-    seen = evidence(codes, labels, n_classes, np.linalg.norm(sample.features, axis=1))
+    given = Given(labels, n_classes, atoms.__getitem__, lambda: sample.features)
+    scores, truth, seen = shares(ClassSum().scores(codes, given)), sample.truth, likeness(codes, given)
     rows: list[dict[str, Any]] = []
     for seed in SEEDS:
         mine, others = np.array_split(np.random.default_rng(seed).permutation(len(truth)), 2)

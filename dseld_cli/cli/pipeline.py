@@ -268,7 +268,7 @@ def evaluate(
 
     With --novelty, writes data/evaluation/<split>/novelty.json instead: images
     of no class that the dictionary has are held against those of the split, by
-    the activations of their loudest class.
+    how well the best class alone explains them.
 
     [dim]Example:[/dim]  dseld evaluate --decoder class-sum
     [dim]Example:[/dim]  dseld evaluate --novelty folder:~/other-things

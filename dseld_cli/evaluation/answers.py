@@ -1,4 +1,4 @@
-"""What a decoder answers about many images: shares of the classes, and the evidence; coded here or read back."""
+"""What a decoder answers about many images: shares of the classes, and the likeness to any; coded here or read back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.dictionary.codes import batches, read_codes
 from dseld_cli.dictionary.transform import Seen
-from dseld_cli.evaluation.calibration import evidence
+from dseld_cli.evaluation.calibration import likeness
 from dseld_cli.evaluation.decoding import Reader
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder
@@ -30,16 +30,16 @@ class Answers:
 
     Attributes:
         shares: of the classes (n, C).
-        evidence: how much of each image its loudest class accounts for (n,).
+        likeness: how well one class alone explains each image (n,).
 
     """
 
     shares: Float32
-    evidence: Float32
+    likeness: Float32
 
     def take(self, some: NDArray[np.bool_]) -> Answers:
         """About some of them."""
-        return Answers(self.shares[some], self.evidence[some])
+        return Answers(self.shares[some], self.likeness[some])
 
 
 def coded(reader: Reader, encoder: Encoder, seen: Seen, rows: Int64, what: str, track: Track = quiet) -> Answers:
@@ -75,11 +75,10 @@ def read_back(reader: Reader, codes: store.Codes, seen: Seen, what: str, track: 
 
 def answered(reader: Reader, codes: SparseCodes, features: Float32) -> Answers:
     """Read codes of images whose features (n, N), as the dictionary sees them, are at hand."""
-    norms = np.linalg.norm(features, axis=1)
-    found = evidence(codes, reader.labels, len(reader.dictionary.info.classes), norms)
-    return Answers(reader.shares(codes, lambda: features), found)
+    given = reader.given(lambda: features)
+    return Answers(reader.shares(codes, lambda: features), likeness(codes, given))
 
 
 def _answers(reader: Reader, parts: Iterable[tuple[SparseCodes, Float32]]) -> Answers:
     found = [answered(reader, codes, features) for codes, features in parts]
-    return Answers(np.concatenate([one.shares for one in found]), np.concatenate([one.evidence for one in found]))
+    return Answers(np.concatenate([one.shares for one in found]), np.concatenate([one.likeness for one in found]))

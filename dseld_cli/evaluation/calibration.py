@@ -7,9 +7,9 @@ A set of classes that holds the true one with a stated probability (split confor
 such sets those by a threshold on the class's score are smallest on average, Sadinle et al. 2019). It holds for images
 drawn as those were, whatever the decoder is.
 
-Whether an image is of any known class: its evidence is the largest sum of positive activations of a class, over the
-norm of the image, so how much of the image one class accounts for. By the rank of an unseen image's evidence among
-those of known classes, a stated share of these is taken for unknown (a conformal p-value, Bates et al. 2023).
+Whether an image is of any known class: its likeness is the cosine with what the class that explains it best makes of
+it. By the rank of an unseen image's likeness among those of known classes, a stated share of these is taken for unknown
+(a conformal p-value, Bates et al. 2023).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.decoders.base import Given
+from dseld_cli.decoders.minimum_residual import MinimumResidual
 from dseld_cli.lca.codes import SparseCodes
 
 Float32 = NDArray[np.float32]
@@ -75,25 +77,20 @@ def prediction_sets(scores: Float32, limit: float) -> NDArray[np.bool_]:
     return sets
 
 
-def evidence(codes: SparseCodes, labels: Int64, n_classes: int, norms: Float32) -> Float32:
-    """How much of each image its loudest class accounts for, (n,): sum of positive activations over the norm.
+def likeness(codes: SparseCodes, given: Given) -> Float32:
+    """Find how well one class alone explains each image, (n,): its best cosine with what a class makes of it.
 
-    Args:
-        codes: of n images.
-        labels: class of each atom (M,).
-        n_classes: how many there are.
-        norms: L2 norm of each image's features (n,); 0 gives 0.
-
+    The residual of sparse-representation classification (Wright et al. 2009) at its best length, as a share of the
+    image's norm, is the sine of the same angle. `given` needs atoms and features.
     """
-    cell = codes.image_of_value() * n_classes + labels[codes.indices]
-    sums = np.bincount(cell, np.maximum(codes.values, 0), len(codes) * n_classes).reshape(len(codes), n_classes)
-    largest = sums.max(axis=1)
-    found: Float64 = np.divide(largest, norms, out=np.zeros(len(codes)), where=norms > 0)
-    return found.astype(np.float32)
+    taken_off = MinimumResidual().scores(codes, given).max(axis=1)
+    norms = np.linalg.norm(given.features(), axis=1)
+    found: Float32 = np.divide(np.sqrt(taken_off), norms, out=np.zeros_like(norms), where=norms > 0)
+    return found
 
 
 def p_values(known: Float32, found: Float32) -> Float64:
-    """Share of images of known classes that have no more evidence than each image, (n,), itself counted.
+    """Share of images of known classes that are no more like one than each image, (n,), itself counted.
 
     An image of a known class has one of at most p with probability p. `known` are those of the first, sorted.
     """
@@ -102,7 +99,7 @@ def p_values(known: Float32, found: Float32) -> Float64:
 
 
 def auroc(known: Float32, unknown: Float32) -> float:
-    """Probability that an image of a known class has more evidence than one of an unknown; equals count half."""
+    """Probability that an image of a known class is more like a class than one of an unknown; equals count half."""
     ranked = np.sort(known)
     below = np.searchsorted(ranked, unknown, side="left") + np.searchsorted(ranked, unknown, side="right")
     return 1 - float(below.mean()) / (2 * len(known))
@@ -115,23 +112,23 @@ class Calibration:
     Attributes:
         beta: makes shares probabilities.
         nonconformity: of those images (n,), sorted.
-        evidence: of those images (n,), sorted.
+        likeness: of those images (n,), sorted.
 
     """
 
     beta: float
     nonconformity: Float32
-    evidence: Float32
+    likeness: Float32
 
     @classmethod
-    def learned(cls, scores: Float32, evidence: Float32, truth: Int64) -> Calibration:
-        """Learn from shares (n, C), evidence (n,) and true classes (n,), each in [0, C)."""
-        return cls(fitted_beta(scores, truth), np.sort(nonconformity(scores, truth)), np.sort(evidence))
+    def learned(cls, scores: Float32, likeness: Float32, truth: Int64) -> Calibration:
+        """Learn from shares (n, C), likeness (n,) and true classes (n,), each in [0, C)."""
+        return cls(fitted_beta(scores, truth), np.sort(nonconformity(scores, truth)), np.sort(likeness))
 
     @property
     def arrays(self) -> Mapping[str, Float32]:
         """What a store keeps of it, by name."""
-        return {"nonconformity": self.nonconformity, "evidence": self.evidence}
+        return {"nonconformity": self.nonconformity, "likeness": self.likeness}
 
     def probabilities(self, scores: Float32) -> Float64:
         """Probability of each class (n, C)."""
@@ -142,6 +139,6 @@ class Calibration:
         return prediction_sets(scores, threshold(self.nonconformity, coverage))
 
     def unknown(self, found: Float32, false_alarms: float) -> NDArray[np.bool_]:
-        """Whether each image (n,) has so little evidence as this share of the images of known classes, or less."""
-        new: NDArray[np.bool_] = p_values(self.evidence, found) <= false_alarms
+        """Whether each image (n,) is so little like any class as this share of the images of known ones, or less."""
+        new: NDArray[np.bool_] = p_values(self.likeness, found) <= false_alarms
         return new

@@ -67,11 +67,14 @@ class Reader:
             return self.resident[rows]
         return self._atoms[rows] if self.atoms_in_memory else self.dictionary.take("atoms", rows)
 
+    def given(self, features: Callable[[], Float32]) -> Given:
+        """Tell what a decoder may know beside the codes of images whose features are read so."""
+        return Given(self.labels, len(self.dictionary.info.classes), self.atoms, features, self.learned)
+
     def shares(self, codes: SparseCodes, features: Callable[[], Float32]) -> Float32:
         """Score of each class for n images as its share of the positive scores, (n, n_classes)."""
         n_classes = len(self.dictionary.info.classes)
-        given = Given(self.labels, n_classes, self.atoms, features, self.learned)
-        scores = np.asarray(self.decoder.scores(codes, given))
+        scores = np.asarray(self.decoder.scores(codes, self.given(features)))
         if scores.shape != (len(codes), n_classes):
             raise UserError(
                 f"decoder {type(self.decoder).__name__}: expected scores of shape {(len(codes), n_classes)}, one row "

@@ -54,7 +54,7 @@ def run(params: Params, as_json: bool) -> None:
     gramian = stored_gramian(dictionary, paths.GRAMIAN, lca_params(lca), means(params), len(rows))
     encoder = encoder_over(dictionary, lca_params(lca), means(params), len(rows), gramian)
     found = coded(of_name, encoder, Seen.by(dictionary, features), rows, f"coding {SPLIT}", track)
-    learned = Calibration.learned(found.shares, found.evidence, truth)
+    learned = Calibration.learned(found.shares, found.likeness, truth)
     info = store.CalibrationInfo(
         inputs=store.fingerprints(dictionary=dictionary, features=features, **of_name.inputs),
         classes=dictionary.info.classes,
@@ -138,7 +138,7 @@ def _figures(found: Answers, truth: Int64, learned: Calibration) -> dict[str, An
             for coverage, its in sets.items()
         },
         "false_alarms": {
-            f"{share:g}": metrics.percent(learned.unknown(found.evidence, share)) for share in FALSE_ALARMS
+            f"{share:g}": metrics.percent(learned.unknown(found.likeness, share)) for share in FALSE_ALARMS
         },
     }
 

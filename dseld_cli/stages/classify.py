@@ -143,7 +143,7 @@ class Classifier:
                 order = np.argsort(-share, kind="stable")
                 one["classes"] = names[order[its[order]]].tolist()
         if asked.false_alarms:
-            for one, new in zip(found, asked.learned.unknown(answers.evidence, asked.false_alarms), strict=True):
+            for one, new in zip(found, asked.learned.unknown(answers.likeness, asked.false_alarms), strict=True):
                 one["unknown"] = bool(new)
         return found
 
@@ -262,7 +262,7 @@ def _learned(
             raise
         warn(f"without probabilities: {error}")
         return None
-    return Calibration(found.info.beta, found.read("nonconformity"), found.read("evidence"))
+    return Calibration(found.info.beta, found.read("nonconformity"), found.read("likeness"))
 
 
 def _all(classifier: Classifier, files: list[Path], skip: bool) -> Iterator[Verdict]:

@@ -1,4 +1,4 @@
-"""`dseld evaluate --novelty`: how well images of no known class are told from those of a split, by their evidence."""
+"""`dseld evaluate --novelty`: how well images of no known class are told from those of a split, by their likeness."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def run(params: Params, source: str, split: str) -> None:
     lca = LCAParams(codes.info.lambda_, codes.info.tau, codes.info.steps)
     gramian = stored_gramian(dictionary, paths.GRAMIAN, lca, means(params), len(new.rows))
     encoder = encoder_over(dictionary, lca, means(params), len(new.rows), gramian)
-    known = read_back(of_class_sum, codes, seen, f"reading {split}", track).take(here).evidence
-    unknown = coded(of_class_sum, encoder, new.seen, new.rows, "coding unknown images", track).evidence
+    known = read_back(of_class_sum, codes, seen, f"reading {split}", track).take(here).likeness
+    unknown = coded(of_class_sum, encoder, new.seen, new.rows, "coding unknown images", track).likeness
     k = params.baselines.neighbours
     nearest = [_cosines(dictionary, images, k) for images in (Images(seen, rows[here]), new)]
     learned = _learned(params, dictionary, codes.info.dynamics)
@@ -84,7 +84,7 @@ def run(params: Params, source: str, split: str) -> None:
         "known": {"split": split, "images": len(known)},
         "unknown": {"source": source, "images": len(unknown)},
         "auroc": {
-            "evidence": round(100 * auroc(known, unknown), 2),
+            "likeness": round(100 * auroc(known, unknown), 2),
             f"distance to the {k}th nearest exemplar": round(100 * auroc(*nearest), 2),
         },
         **({"found": _found(learned, known, unknown)} if learned else {}),
@@ -144,7 +144,7 @@ def _learned(params: Params, dictionary: store.Dictionary, dynamics: Mapping[str
     except (StoreMissing, OutOfDate, DoesNotFit) as error:
         say(f"without thresholds: {error}")
         return None
-    return Calibration(found.info.beta, found.read("nonconformity"), found.read("evidence"))
+    return Calibration(found.info.beta, found.read("nonconformity"), found.read("likeness"))
 
 
 def _found(learned: Calibration, known: Float32, unknown: Float32) -> dict[str, dict[str, float]]:

@@ -169,7 +169,7 @@ MEANINGS: Mapping[str, Mapping[str, Meaning]] = MappingProxyType(
         },
         "calibration": {
             "nonconformity": Meaning("1 less the share of the true class, sorted", ("image",)),
-            "evidence": Meaning("activations of the loudest class over the image's norm, sorted", ("image",)),
+            "likeness": Meaning("cosine with what the best class makes of the image, sorted", ("image",)),
         },
     }
 )

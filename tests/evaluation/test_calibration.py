@@ -7,13 +7,14 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from dseld_cli.decoders.base import Given
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.baselines import cosine_to_nearest
 from dseld_cli.evaluation.calibration import (
     Calibration,
     auroc,
-    evidence,
     fitted_beta,
+    likeness,
     nonconformity,
     p_values,
     prediction_sets,
@@ -90,10 +91,15 @@ def test_as_many_known_images_as_stated_are_taken_for_unknown() -> None:
     assert p_values(known, known[-1:]) == 1
 
 
-def test_evidence_worked_by_hand() -> None:
-    codes = sparse(np.array([[1.0, 2.0, 0, -5.0], [0, 0, 0, 0], [0, 0, 3.0, 0]], np.float32))
-    found = evidence(codes, np.array([0, 0, 1, 1]), 2, np.array([2, 1, 0], np.float32))
-    assert found.tolist() == [1.5, 0, 0]
+def test_likeness_is_the_cosine_with_the_best_class() -> None:
+    atoms = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    images = np.array([[3, 4, 12], [0, 0, 5], [1, 1, 1], [0, 0, 0]], np.float32)
+    codes = sparse(np.array([[1.5, 2.0, 3.0], [0, 0, 1.0], [0, 0, 0], [0, 0, 0]], np.float32))
+    given = Given(np.array([0, 0, 1]), 2, atoms.__getitem__, lambda: images)
+    np.testing.assert_allclose(likeness(codes, given), [12 / 13, 1, 0, 0], atol=1e-6)
+    first = Given(np.array([0, 0, 0]), 1, atoms.__getitem__, lambda: images)
+    cosine = images[0] @ [1.5, 2, 3] / (13 * np.linalg.norm([1.5, 2, 3]))
+    assert likeness(codes, first)[0] == pytest.approx(cosine)
 
 
 def test_auroc_is_scikit_learns() -> None:

@@ -33,7 +33,7 @@ def built(project: Path, run: Run) -> Path:
 def test_classify_says_what_was_learned(built: Path, run: Run) -> None:
     found = json.loads(run("calibrate --json").stdout)
     kept = store.open_store(paths.calibration("class-sum"), store.CalibrationInfo)
-    assert found["images"] == kept.info.images == len(kept.read("evidence")) == 36
+    assert found["images"] == kept.info.images == len(kept.read("likeness")) == 36
     assert found["test"]["images"] == 15
     assert found["test"]["sets"]["0.9"]["covered"] >= found["test"]["top1"]
     plain = json.loads(run("classify images/test --json").stdout)
@@ -62,7 +62,7 @@ def test_what_is_unlike_all_that_is_known_is_none_of_these(built: Path, run: Run
     told = run("evaluate --novelty folder:noise").stdout
     assert "20 of folder:noise" in told
     found = json.loads(Path("data/evaluation/test/novelty.json").read_text())
-    assert found["auroc"]["evidence"] > 90
+    assert found["auroc"]["likeness"] > 90
     assert found["found"]["0.1"]["unknown"] > 50
 
 
