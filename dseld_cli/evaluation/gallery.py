@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,35 @@ def gallery(found: Evaluation, decider: str, thumbnails: Thumbnails) -> list[Exh
             [Shown(*shown(str(atoms[s.atom])), names[labels[s.atom]], s.share) for s in some],
         )
         for i, some in speakers.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A training image whose label is argued against: its picture, both classes, and who argues against the label."""
+
+    source: str
+    picture: str | None
+    label: str
+    suggested: str
+    share: float
+    against: list[tuple[str, str | None]]
+
+
+def suspects(audited: Sequence[Mapping[str, Any]], thumbnails: Thumbnails) -> list[Suspect]:
+    """Show the first of the images that `dseld audit` lists."""
+    some = audited[: 2 * OF_EACH_KIND]
+    pictures = thumbnails({name for one in some for name in (one["image"], *one["against"])})
+    return [
+        Suspect(
+            without_path(one["image"]),
+            pictures.get(one["image"]),
+            one["label"],
+            one["suggested"],
+            one["share"],
+            [(without_path(name), pictures.get(name)) for name in one["against"]],
+        )
+        for one in some
     ]
 
 

@@ -12,7 +12,7 @@ from dseld_cli import __version__
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
-from dseld_cli.evaluation.gallery import Thumbnails, gallery, without_path
+from dseld_cli.evaluation.gallery import Thumbnails, gallery, suspects, without_path
 from dseld_cli.evaluation.paper import beside, papers_firing
 from dseld_cli.evaluation.pictures import uri
 from dseld_cli.evaluation.tables import figures
@@ -61,6 +61,7 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "cost": _cost(setting),
         "gallery": gallery(found, decider, thumbnails),
         "decider": decider,
+        "audit": _audit(found, thumbnails),
         "reconstruction": _reconstruction(),
         "sweeps": list(_sweeps()),
         "deployed": list(_deployed(found)),
@@ -96,6 +97,17 @@ def _deployed(found: Evaluation) -> Iterator[dict[str, Any]]:
     here = [one for one in kept if one["dictionary"] == found.dictionary.fingerprint]
     for one in sorted(here, key=lambda one: int(one["atoms"])):
         yield {**one, "picture": drawings(plots.against_effort, one["curve"])}
+
+
+def _audit(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any] | None:
+    """Read what `dseld audit` found of this dictionary; None where it was not run for it."""
+    if not (file := paths.AUDIT / "audit.json").exists():
+        return None
+    here = _figures(file, ("suspects", "images"))
+    if here.get("dictionary") != found.dictionary.fingerprint:
+        return None
+    suspicious = here["suspects"]
+    return {"images": here["images"], "found": len(suspicious), "suspects": suspects(suspicious, thumbnails)}
 
 
 def _figures(file: Path, keys: Sequence[str]) -> dict[str, Any]:

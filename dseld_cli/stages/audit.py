@@ -90,6 +90,7 @@ def run(params: Params, as_json: bool) -> None:
         {"class": classes[a], "by": classes[b], "images": int(stolen[a, b])} for a, b in _largest(stolen)
     ]
     report = {
+        "dictionary": dictionary.fingerprint,
         "images": len(rows),
         "suspects": [asdict(one) for one in suspects],
         "harmful": [asdict(one) for one in harmful],

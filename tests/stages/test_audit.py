@@ -124,3 +124,17 @@ def test_shares_are_compared_and_influence_is_summed_by_hand() -> None:
 @pytest.mark.parametrize("name", ["=1+1.png", "'quoted.png", "+a", "plain.png", "@x", "-y"])
 def test_a_name_in_a_table_is_read_back(name: str) -> None:
     assert uncell(cell(name)) == name
+
+
+def test_the_report_shows_them_while_the_dictionary_is_the_one_that_was_audited(mislabelled: Path, run: Run) -> None:
+    run("audit")
+    for command in ("encode", "decode", "report"):
+        run(command)
+    page = Path("report.html").read_text()
+    assert "Labels that the exemplars argue against" in page
+    for name in SWAPPED:
+        assert f"training image train/{name}" in page
+    run("remove-exemplars train/bee/3.png")
+    for command in ("encode", "decode", "report"):
+        run(command)
+    assert "argue against" not in Path("report.html").read_text()

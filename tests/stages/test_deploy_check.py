@@ -125,7 +125,7 @@ def test_inhibition_one_step_late_is_what_the_recurrence_says_with_a_delay() -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"dictionary": 1}', b"\xff"])
-@pytest.mark.parametrize("file", ["data/deploy/all.json", "data/reconstruction/figures.json"])
+@pytest.mark.parametrize("file", ["data/deploy/all.json", "data/reconstruction/figures.json", "data/audit/audit.json"])
 def test_the_report_names_a_damaged_file_of_figures(
     quickstart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, file: str, content: bytes
 ) -> None:
