@@ -9,12 +9,19 @@ An exemplar is judged by whom it speaks for: activations in codes of images of i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.decoders.base import Given
 from dseld_cli.lca.codes import SparseCodes
+
+ALIKE = 0.99
+"""Cosine from which two images are nearly equal."""
+PAIRS = 2**14
+"""Images and exemplars that are compared at a time."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -71,3 +78,28 @@ def taken(labels: Int64, other: Int64, margin: Float32, n_classes: int) -> Int64
     lost = margin < 0
     np.add.at(found, (labels[lost], other[lost]), 1)
     return found
+
+
+@dataclass(frozen=True)
+class Twin:
+    """An image and an exemplar of another class that are equal, or nearly: cosine of at least ALIKE."""
+
+    image: int
+    atom: int
+    cosine: float
+
+
+def twins(codes: SparseCodes, images: Int64, given: Given) -> Iterator[Twin]:
+    """Find, for each of n images of classes (n,), the exemplars of other classes that it is nearly equal to.
+
+    Only those that are active in its code are looked at: the nearest is the first that fires, and silences the others.
+    """
+    features = given.features()
+    norms = np.maximum(np.linalg.norm(features, axis=1), 1e-30)
+    image = codes.image_of_value()
+    others = np.flatnonzero((given.labels[codes.indices] != images[image]) & (codes.values > 0))
+    for part in np.array_split(others, -(-len(others) // PAIRS)) if len(others) else ():
+        row, atom = image[part], codes.indices[part].astype(np.int64)
+        cosines = np.einsum("ij,ij->i", features[row], given.atoms(atom)) / norms[row]
+        for i in np.flatnonzero(cosines >= ALIKE):
+            yield Twin(int(row[i]), int(atom[i]), float(cosines[i]))

@@ -14,8 +14,9 @@ from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import relabel
 from dseld_cli.dictionary.codes import batches, read_codes
 from dseld_cli.dictionary.leave_one_out import own_atoms
+from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
-from dseld_cli.evaluation.audit import Argued, argued, influence, taken
+from dseld_cli.evaluation.audit import Argued, argued, influence, taken, twins
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.evaluation.tables import csv_table
@@ -60,6 +61,17 @@ class Harmful:
     harmed: float
 
 
+@dataclass(frozen=True)
+class Pair:
+    """An image and an exemplar of another class that are equal, or nearly."""
+
+    image: str
+    label: str
+    exemplar: str
+    its_label: str
+    cosine: float
+
+
 def run(params: Params, as_json: bool) -> None:
     """Judge labels and exemplars by the codes of training images; print the worst, write all.
 
@@ -81,10 +93,13 @@ def run(params: Params, as_json: bool) -> None:
     labels = relabel(features.read("labels"), features.info.classes, classes)[rows]
     if (labels < 0).any():
         raise DoesNotFit(f"{features.path} has images of classes that {dictionary.path} lacks: build it from them")
-    judge = Judge(coded, reader("class-sum", {}, dictionary, coded.info.dynamics), labels)
+    in_memory = 4 * dictionary.shape("atoms")[0] * dictionary.shape("atoms")[1] <= params.run.memory // 3
+    judge = Judge(coded, reader("class-sum", {}, dictionary, coded.info.dynamics, in_memory), labels)
     found = judge.argued()
-    suspects = judge.suspects(found, features.read("source")[rows], own_atoms(features, dictionary), rows)
+    names, own = features.read("source")[rows], own_atoms(features, dictionary)
+    suspects = judge.suspects(found, names, own, rows)
     harmful = list(judge.harmful())
+    equal = judge.pairs(Seen.by(dictionary, features), names, own, rows)
     stolen = taken(labels, found.other, found.margin, len(classes))
     pairs: list[dict[str, object]] = [
         {"class": classes[a], "by": classes[b], "images": int(stolen[a, b])} for a, b in _largest(stolen)
@@ -95,12 +110,14 @@ def run(params: Params, as_json: bool) -> None:
         "suspects": [asdict(one) for one in suspects],
         "harmful": [asdict(one) for one in harmful],
         "taken": pairs,
+        "pairs": [asdict(one) for one in equal],
     }
-    _write(report, suspects, harmful)
+    _write(report, suspects, harmful, equal)
     if as_json:
         say_json(report)
     else:
         _show(len(rows), features.shape("labels")[0], suspects, harmful, pairs)
+        _show_pairs(equal)
 
 
 @dataclass(frozen=True)
@@ -149,6 +166,25 @@ class Judge:
                     )
         return [described[int(image)] for image in found.order]
 
+    def pairs(self, seen: Seen, names: store.Array, own: Sequence[Int64], rows: Int64) -> list[Pair]:
+        """Find images and exemplars that are nearly equal and of different classes, the most alike first, each once."""
+        classes, found = self.reader.dictionary.info.classes, dict[frozenset[str], Pair]()
+        for image, atom, cosine in self._alike(seen, own, rows):
+            one, other = str(names[image]), str(self.source[atom])
+            label, its_label = classes[self.labels[image]], classes[self.reader.labels[atom]]
+            found.setdefault(frozenset((one, other)), Pair(one, label, other, its_label, round(cosine, 4)))
+        return sorted(found.values(), key=lambda pair: -pair.cosine)
+
+    def _alike(self, seen: Seen, own: Sequence[Int64], rows: Int64) -> Iterator[tuple[int, int, float]]:
+        """Image, atom of another class, cosine: exact copies, which cannot fire, and those that nearly are."""
+        for image, row in enumerate(rows):
+            yield from ((image, int(a), 1.0) for a in own[row] if self.reader.labels[a] != self.labels[image])
+        for part in self._parts():
+            features, codes = seen.take(rows[part]), read_codes(self.coded, part)
+            given = self.reader.given(lambda features=features: features)  # type: ignore[misc]
+            for twin in twins(codes, self.labels[part], given):
+                yield part.start + twin.image, twin.atom, twin.cosine
+
     def harmful(self) -> Iterator[Harmful]:
         """Exemplars that harm more than they help, the worst first."""
         m = len(self.reader.labels)
@@ -174,7 +210,9 @@ def _largest(counts: Int64) -> list[tuple[int, int]]:
     return [(int(first[i]), int(second[i])) for i in order]
 
 
-def _write(report: dict[str, object], suspects: Sequence[Suspect], harmful: Sequence[Harmful]) -> None:
+def _write(
+    report: dict[str, object], suspects: Sequence[Suspect], harmful: Sequence[Harmful], equal: Sequence[Pair]
+) -> None:
     labels = (
         [
             one.image,
@@ -194,6 +232,10 @@ def _write(report: dict[str, object], suspects: Sequence[Suspect], harmful: Sequ
             ["image", "exemplar", "label", "suggested", "share", "margin", "copies", "against"], labels
         ),
         paths.AUDIT / "exemplars.csv": csv_table(["image", "label", "helped", "harmed"], exemplars),
+        paths.AUDIT / "pairs.csv": csv_table(
+            ["image", "label", "exemplar", "its label", "cosine"],
+            ([one.image, one.label, one.exemplar, one.its_label, f"{one.cosine:.4f}"] for one in equal),
+        ),
         paths.AUDIT / "audit.json": f"{json_text(report)}\n".encode(),
     }
     with together() as aside:
@@ -213,6 +255,13 @@ def _show(
     table("Exemplars that speak for other classes", ["exemplar", "label", "own class", "others"], worst)
     stolen = [[str(one["class"]), str(one["by"]), str(one["images"])] for one in pairs[:SHOWN]]
     table("Classes that take from others", ["images of", "taken by", "images"], stolen)
-    say(f"{paths.AUDIT}/labels.csv, exemplars.csv, audit.json")
+
+
+def _show_pairs(equal: Sequence[Pair]) -> None:
+    if equal:
+        rows = [[one.image, one.label, one.exemplar, one.its_label, f"{one.cosine:.3f}"] for one in equal[:SHOWN]]
+        title = f"{len(equal)} pairs are equal or nearly, and of different classes"
+        table(title, ["image", "label", "exemplar", "its label", "cosine"], rows)
+    say(f"{paths.AUDIT}/labels.csv, exemplars.csv, pairs.csv, audit.json")
     file = paths.AUDIT / "labels.csv"
     say(f"the first are the surest: leave in {file} what is to go, then `dseld remove-exemplars --from {file}`")

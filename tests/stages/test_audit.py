@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dseld_cli import store
-from dseld_cli.evaluation.audit import argued, influence, taken
+from dseld_cli.decoders.base import Given
+from dseld_cli.evaluation.audit import argued, influence, taken, twins
 from dseld_cli.runtime.text import cell, uncell
 from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
@@ -138,3 +140,31 @@ def test_the_report_shows_them_while_the_dictionary_is_the_one_that_was_audited(
     for command in ("encode", "decode", "report"):
         run(command)
     assert "argue against" not in Path("report.html").read_text()
+
+
+def test_images_that_are_nearly_equal_and_of_different_classes_are_named(mislabelled: Path, run: Run) -> None:
+    folder = mislabelled / "images/train"
+    pixels = np.asarray(Image.open(folder / "ant/25.png")).astype(np.int16)
+    noise = np.random.default_rng(0).integers(-2, 3, pixels.shape)
+    Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8)).save(folder / "cat/25.png")
+    for command in ("extract", "build-dict", "encode --split train"):
+        run(command)
+    pairs = json.loads(run("audit --json").stdout)["pairs"]
+    first, *others = [({one["image"], one["exemplar"]}, one["cosine"]) for one in pairs]
+    assert first == ({"train/ant/20.png", "train/bee/20.png"}, 1.0)
+    assert ({"train/ant/25.png", "train/cat/25.png"}, pytest.approx(1, abs=0.01)) in others
+    assert len({frozenset(pair) for pair, _ in [first, *others]}) == len(pairs)
+    assert all(one["label"] != one["its_label"] for one in pairs)
+    with Path("data/audit/pairs.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(pairs)
+
+
+def test_twins_worked_by_hand() -> None:
+    atoms = np.array([[1, 0], [0.999, 0.0447], [0, 1]], np.float32)
+    images = np.array([[2, 0], [0, 3]], np.float32)
+    given = Given(np.array([1, 0, 0]), 2, atoms.__getitem__, lambda: images)
+    codes = sparse(np.array([[0.5, 0.4, -0.1], [0, 0.2, 2.0]], np.float32))
+    assert [(one.image, one.atom, round(one.cosine, 3)) for one in twins(codes, np.array([0, 1]), given)] == [
+        (0, 0, 1.0),
+        (1, 2, 1.0),
+    ]
