@@ -33,6 +33,8 @@ from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.store import project as paths
 
 BATCH = 32
+NAMED = 4
+"""Classes of a set that are named on the screen; the JSON has all."""
 POLL = 0.1
 """Seconds between two looks at a folder that is watched."""
 
@@ -300,7 +302,7 @@ def show(verdicts: Sequence[Verdict]) -> None:
     rows = []
     for verdict in verdicts:
         score = f"{verdict.probability:.0%}" if verdict.probability is not None else f"{verdict.score:.3g}"
-        head = [verdict.image, _named_in_words(verdict), score]
+        head = [verdict.image, named_in_words(verdict), score]
         reasons = [[f"{exemplar.share:.0%}", exemplar.source] for exemplar in verdict.exemplars] or [["", ""]]
         rows += [[*(head if i == 0 else [""] * 3), *reason] for i, reason in enumerate(reasons)]
     table("Classes", ["image", "class", "probability" if calibrated else "score", "share", "exemplar"], rows)
@@ -311,7 +313,10 @@ def show(verdicts: Sequence[Verdict]) -> None:
         )
 
 
-def _named_in_words(verdict: Verdict) -> str:
+def named_in_words(verdict: Verdict) -> str:
+    """Name what a verdict says: its set of classes, its class, or that it is of none."""
     if verdict.unknown:
         return "none of these"
-    return " or ".join(verdict.classes or [verdict.label or "undecided"])
+    named = verdict.classes or [verdict.label or "undecided"]
+    more = [f"{len(named) - NAMED} others"] if len(named) > NAMED + 1 else named[NAMED:]
+    return " or ".join([*named[:NAMED], *more])

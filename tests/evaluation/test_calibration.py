@@ -47,6 +47,12 @@ def test_beta_is_the_one_of_least_log_loss() -> None:
     assert (probabilities(shares, beta).argmax(axis=1) == shares.argmax(axis=1)).all()
 
 
+def test_all_images_right_is_no_certainty() -> None:
+    shares = np.tile(np.array([0.9, 0.1], np.float32), (50, 1))
+    chance = probabilities(shares[:1], fitted_beta(shares, np.zeros(50, np.int64)))[0, 0]
+    assert chance == pytest.approx(51 / 52, abs=1e-4), "Laplace's rule of succession"
+
+
 def test_probabilities_are_calibrated_where_shares_are_not() -> None:
     shares, truth = drawn(4000, 0)
     beta = fitted_beta(shares, truth)

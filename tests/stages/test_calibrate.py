@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dseld_cli import store
+from dseld_cli.stages.classify import Verdict, named_in_words
 from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 
@@ -86,6 +87,13 @@ def test_what_does_not_fit_is_refused_where_it_is_asked_for(built: Path, run: Ru
     set_params(lca__lambda=0.5)
     run("remove-exemplars --index 3")
     assert "run `dseld calibrate` again" in run("classify images/test --false-alarms 0.1", ok=False).stderr
+
+
+def test_a_large_set_is_named_in_few_words() -> None:
+    def said(n: int) -> str:
+        return named_in_words(Verdict("x.png", "a", 1.0, [], 0.5, list("abcdefgh"[:n])))
+
+    assert [said(n) for n in (1, 2, 5, 6)] == ["a", "a or b", "a or b or c or d or e", "a or b or c or d or 2 others"]
 
 
 @pytest.mark.parametrize("value", ["0", "1", "1.5", "-0.1", "nan"])
