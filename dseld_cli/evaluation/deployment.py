@@ -36,7 +36,7 @@ from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.trial import Exemplars, Sample, drawn_sample
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.encoder import Encoder
+from dseld_cli.lca.encoder import Encoder, memory_needed
 from dseld_cli.lca.inhibition import through_atoms
 from dseld_cli.lca.recurrence import Inhibition, LCAParams, Response, run_lca
 from dseld_cli.runtime.budget import arrays_within
@@ -284,7 +284,8 @@ def deployed(
         raise UserError(f"--atoms {atoms}: the dictionary has {m}")
     m = atoms or m
     one_layer = 8 * 3 * m * m if m <= LARGEST_ONE_LAYER else 0
-    held, image = (4 + 3 * 8) * m * n + one_layer, 8 * DOUBLES * (m + n)
+    floating = memory_needed("working-set", BATCH, m, n, params.steps)
+    held, image = (4 + 3 * 8) * m * n + one_layer + floating, 8 * DOUBLES * (m + n)
     spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers")
     kept = _best(dictionary, atoms, memory, track)
     exemplars = Exemplars(dictionary.take("atoms", kept), dictionary.read("labels")[kept], len(dictionary.info.classes))
