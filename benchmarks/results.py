@@ -46,6 +46,14 @@ RUNS = {
     "durability": "durability.py {work}/durability",
     "memory": "memory.py {work}/memory --atoms 20000 --images 300",
     "extraction": "extract.py rate",
+    "condense-mnist": "condense.py --train {work}/mnist-train.npz --test {work}/mnist-test.npz --lambda 2 "
+    "--sizes 25000 10000 5000 2000",
+    "condense-cifar10": "condense.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
+    "--sizes 25000 10000 5000 2000",
+    "novelty-mnist": "novelty.py --train {work}/mnist-train.npz --test {work}/mnist-test.npz --lambda 2 --others "
+    "{work}/fashion-mnist.npz {work}/digits.npz --sets",
+    "novelty-cifar10": "novelty.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
+    "--unknown 0,1,2,3,4 5,6,7,8,9 0,2,4,6,8 --sets",
 }
 """What makes each figure."""
 
@@ -92,6 +100,21 @@ def said(figure: dict[str, Any]) -> str:
     return f"*{figure['date']}, {figure['cores']} cores of {figure['processor']}; {versions}.*"
 
 
+METHODS = ("representative", "random", "k-means", "herding", "condensed")
+"""How a small dictionary's exemplars are chosen."""
+
+
+def smaller(figure: dict[str, Any], decoder: str) -> list[tuple[int, list[str]]]:
+    """Read what benchmarks/condense.py found: for each size, top-1 by how exemplars are chosen; random ones averaged."""
+    rows = figure["rows"]
+    sizes = sorted({row["exemplars"] for row in rows if row["method"] != "all"}, reverse=True)
+    found = []
+    for size in sizes:
+        of = {m: [row[decoder] for row in rows if (row["exemplars"], row["method"]) == (size, m)] for m in METHODS}
+        found.append((size, [f"{statistics.mean(values):.2f} %" if values else "-" for values in of.values()]))
+    return found
+
+
 def encoders(found: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """Read what benchmarks/encode.py found, in the words of the table."""
     titles = {
@@ -122,6 +145,7 @@ def page(figures: Path = FIGURES) -> str:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
+    environment.filters["zip"] = zip
     template = environment.from_string(TEMPLATE.read_text())
     return template.render(
         **found,
@@ -131,6 +155,7 @@ def page(figures: Path = FIGURES) -> str:
         mean_of=mean_of,
         said=said,
         encoders=encoders(found),
+        smaller=smaller,
         median=statistics.median,
     )
 

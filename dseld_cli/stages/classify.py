@@ -302,7 +302,7 @@ def show(verdicts: Sequence[Verdict]) -> None:
     rows = []
     for verdict in verdicts:
         score = f"{verdict.probability:.0%}" if verdict.probability is not None else f"{verdict.score:.3g}"
-        head = [verdict.image, named_in_words(verdict), score]
+        head = [verdict.image, named_in_words(verdict), "" if verdict.unknown else score]  # it is of known classes
         reasons = [[f"{exemplar.share:.0%}", exemplar.source] for exemplar in verdict.exemplars] or [["", ""]]
         rows += [[*(head if i == 0 else [""] * 3), *reason] for i, reason in enumerate(reasons)]
     table("Classes", ["image", "class", "probability" if calibrated else "score", "share", "exemplar"], rows)
