@@ -35,6 +35,11 @@ MAY = {
     "classify images/test": {"rich", "PIL", *KERNELS, *ARRAYS},
     "timing --batch 1": {"rich", "PIL", *KERNELS, *ARRAYS},
     "reconstruct --images 2 --atoms 4 --steps 20": {"rich", "skimage", "scipy", *ARRAYS, *PICTURES},
+    "audit": {"rich", *ARRAYS},
+    "calibrate": {"rich", *KERNELS, *ARRAYS},
+    "condense --keep 4": {"rich", *KERNELS, *ARRAYS},
+    "deploy-check": {"rich", *KERNELS, *ARRAYS},
+    "export chip": ARRAYS | KERNELS,
     "remove-exemplars --index 0": {"PIL", *ARRAYS},
 }
 """Heavy modules that a command may have loaded when it is done, in the order that a project needs them."""
@@ -81,7 +86,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[set[str]
     folder = tmp_path_factory.mktemp("startup")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"]["dataset"] = "folder:images"
-    params["extract"]["workers"] = 0
+    params["extract"] |= {"workers": 0, "splits": ["train", "val", "test"], "val_share": 0.25}
     params["lca"]["lambda"] = 0.5
     params["trained_decoders"] = []
     params["baselines"]["neighbours"] = 3
