@@ -105,7 +105,7 @@ METHODS = ("representative", "random", "k-means", "herding", "condensed")
 
 
 def smaller(figure: dict[str, Any], decoder: str) -> list[tuple[int, list[str]]]:
-    """Read what benchmarks/condense.py found: for each size, top-1 by how exemplars are chosen; random ones averaged."""
+    """Read what benchmarks/condense.py found: for each size, top-1 by each of METHODS; random draws averaged."""
     rows = figure["rows"]
     sizes = sorted({row["exemplars"] for row in rows if row["method"] != "all"}, reverse=True)
     found = []

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.errors import DoesNotFit, UserError
-from dseld_cli.store import MADE_BY, Array, Base, Dictionary, Features
+from dseld_cli.store import MADE_BY, Array, Base, Dictionary, Features, blocks
 
 UNIT_NORM_TOLERANCE = 1e-5
 
@@ -20,13 +20,16 @@ def normalize(rows: NDArray[np.float32], source: Sequence[str] | Array) -> NDArr
         UserError: naming the first row that is all zeros or not finite.
 
     """
-    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-    if len(bad):
-        raise UserError(
-            f"{source[bad[0]]} has features that are all zero or not finite: it cannot be an atom; remove it"
-        )
-    unit: NDArray[np.float32] = (rows / norms).astype(np.float32)
+    unit = np.empty(rows.shape, np.float32)
+    for part in blocks(len(rows)):  # in double precision, all of them would take four times their room
+        norms = np.linalg.norm(rows[part].astype(np.float64), axis=1, keepdims=True)
+        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+        if len(bad):
+            raise UserError(
+                f"{source[part.start + bad[0]]} has features that are all zero or not finite: it cannot be an atom; "
+                "remove it"
+            )
+        unit[part] = rows[part] / norms
     return unit
 
 
