@@ -122,14 +122,15 @@ def condense(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Find a smaller dictionary: the exemplars that stand for most of their class.
+    """Find a smaller dictionary of much the same accuracy.
 
     Reads the features that the base is drawn from, and those of val, which
-    judges. In each class, each next exemplar is the one that raises most how
-    near the class's images have an exemplar (facility location); the classes
-    take turns. Beside it is a random draw of the same size. --save sets
-    build_dict.sampling: representative and build_dict.size, from which dvc repro
-    builds; additions join afterwards, as ever.
+    judges two ways to choose exemplars, beside a random draw of the same size.
+    representative: the classes take turns, and each next exemplar is the one
+    that raises most how near the images of its class have one (facility
+    location). condensed: first those that the ones before get wrong, along the
+    borders of the classes (Hart 1968). --save sets build_dict.sampling and
+    build_dict.size, from which dvc repro builds; additions join afterwards.
 
     [dim]Example:[/dim]  dseld condense --keep 5000
     [dim]Example:[/dim]  dseld condense --lose 0.3 --save && dvc repro

@@ -86,9 +86,11 @@ class BuildDict(Section):
 
     split: Split
     """Which split's images become atoms: train | val | test"""
-    sampling: Literal["random", "balanced", "representative"]
+    sampling: Literal["random", "balanced", "representative", "condensed"]
     """How they are drawn: random | balanced (round the classes) | representative (round the classes, in each those
-    first that stand for most of the others: fewer do). Any prefix of the dictionary is such a draw, too."""
+    first that stand for most of the others) | condensed (first those along the borders of the classes, where these
+    hardly overlap). `dseld condense` tells which of the last two do with how few. Any prefix of the dictionary is such
+    a draw, too."""
     size: Count
     """How many become atoms: a number | all"""
     seed: Seed

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize
+from dseld_cli.dictionary.condensed import BLOCK, PANEL, condensed
 from dseld_cli.dictionary.duplicates import distinct, keys_of
 from dseld_cli.dictionary.representative import representative
 from dseld_cli.dictionary.transform import Seen, Transform, fitted
 from dseld_cli.errors import UserError
 from dseld_cli.images.sampling import balanced, shuffled
+from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.progress import Track, quiet
 
 FITTED = 4 * store.spec.ROWS
@@ -27,7 +29,7 @@ class Draw(Protocol):
 
     @property
     def sampling(self) -> str:
-        """At "random", "balanced" over the classes, or "representative" of each class."""
+        """At "random", "balanced" over the classes, "representative" of each class, or "condensed" to their borders."""
 
     @property
     def size(self) -> int | Literal["all"]:
@@ -81,7 +83,14 @@ def _order(
     def unit(some: NDArray[np.int64]) -> NDArray[np.float32]:
         return normalize(features.take("features", rows[some]), source[some])
 
-    return representative(unit, labels, draw.seed, _panel(memory, features.shape("features")[1]), track)
+    n_features = features.shape("features")[1]
+    order = representative(unit, labels, draw.seed, _panel(memory, n_features), track)
+    if draw.sampling == "representative":
+        return order
+    room = 4 * len(rows) * n_features + 4 * (BLOCK + PANEL) * (n_features + BLOCK)
+    arrays_within(memory, room, f"{len(rows)} images of {n_features} features, which are compared with each other")
+    first = condensed(unit(np.arange(len(rows))), labels, draw.seed, track)
+    return np.concatenate([first, order[~np.isin(order, first)]])
 
 
 def fit(

@@ -1,4 +1,4 @@
-"""`dseld condense`: how few exemplars do, those that represent their classes; judged on val."""
+"""`dseld condense`: how few exemplars do, and which, those that represent their classes or their borders; by val."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from dseld_cli.store import project as paths
 CLOSER = 3
 """Times that the smallest size that does is looked for between two, one twice the other."""
 
-Sampling = Literal["random", "representative"]
+Sampling = Literal["random", "representative", "condensed"]
+KINDS: tuple[Sampling, ...] = ("representative", "condensed")
+"""Draws that small dictionaries are made by."""
 Int64 = NDArray[np.int64]
 
 
@@ -73,7 +75,7 @@ class Data:
     def orders(self) -> dict[Sampling, Int64]:
         """All of them, in the order of each kind of draw, of which every dictionary is a prefix."""
         seed, memory = self.params.build_dict.seed, self.params.run.memory
-        kinds: tuple[Sampling, ...] = ("random", "representative")
+        kinds: tuple[Sampling, ...] = ("random", *KINDS)
         return {kind: choose(self.features, self.rows, Draw(kind, "all", seed), memory, track) for kind in kinds}
 
     def tried(self, size: int, sampling: Sampling) -> Tried:
@@ -93,7 +95,7 @@ class Data:
 
 
 def run(params: Params, keep: int | None, lose: float, as_json: bool, save: bool) -> None:
-    """Judge a dictionary of `keep` representative exemplars, or find the smallest that loses at most `lose` points.
+    """Judge dictionaries of `keep` exemplars, or find the smallest that loses at most `lose` points.
 
     Raises:
         UserError: if there are no features of val, not so many images, or memory is too small.
@@ -107,20 +109,26 @@ def run(params: Params, keep: int | None, lose: float, as_json: bool, save: bool
     if not (top1 := {name: value for name, value in full.top1.items() if value is not None}):
         raise UserError("condense: the recurrence diverges over all images: raise lca.tau in params.yaml")
     by = max(top1, key=lambda name: top1[name])
-    if keep is not None:
-        found = [best := data.tried(keep, "representative")]
-    else:
-        found = list(_smaller(data, full, by, lose, classes))
-        best = min([full, *(one for one in found if _lost(full, one, by) <= lose)], key=lambda one: one.size)
+    found = [one for kind in KINDS for one in _tried(data, kind, full, by, keep, lose)]
+    good = found if keep else [one for one in found if _lost(full, one, by) <= lose]
+    best = min([*good, *([] if keep else [full])], key=lambda one: (one.size, _lost(full, one, by)))
     beside = [data.tried(best.size, "random")] if best is not full else []
     tried = [full, *found, *beside]
     images = len(drawn(data.val.shape("features")[0], params.encode.images, params.encode.seed))
     if as_json:
-        say_json({"images": images, "decoder": by, "keep": best.size, "tried": [one.plain() for one in tried]})
+        say_json(
+            {
+                "images": images,
+                "decoder": by,
+                "keep": best.size,
+                "sampling": best.sampling,
+                "tried": [one.plain() for one in tried],
+            }
+        )
     else:
         _show(tried, full, best, by, images, save)
     if save:
-        edit({"build_dict.sampling": "representative", "build_dict.size": best.size})
+        edit({"build_dict.sampling": best.sampling, "build_dict.size": best.size})
 
 
 def _data(params: Params) -> Data:
@@ -152,11 +160,14 @@ def _lost(full: Tried, one: Tried, by: str) -> float:
     return math.inf if had is None or has is None else had - has
 
 
-def _smaller(data: Data, full: Tried, by: str, lose: float, least: int) -> Iterator[Tried]:
-    """Halve the dictionary until it loses more, then look closer between the last two."""
-    good, bad = full.size, least
+def _tried(data: Data, kind: Sampling, full: Tried, by: str, keep: int | None, lose: float) -> Iterator[Tried]:
+    """Try the size that is asked for, or halve until more is lost, then look closer between the last two."""
+    if keep:
+        yield data.tried(keep, kind)
+        return
+    good, bad = full.size, (least := len(data.features.info.classes))
     while good // 2 >= least:
-        yield (one := data.tried(good // 2, "representative"))
+        yield (one := data.tried(good // 2, kind))
         if _lost(full, one, by) > lose:
             bad = one.size
             break
@@ -165,7 +176,7 @@ def _smaller(data: Data, full: Tried, by: str, lose: float, least: int) -> Itera
         size = round(math.sqrt(bad * good))
         if size in (bad, good):
             return
-        yield (one := data.tried(size, "representative"))
+        yield (one := data.tried(size, kind))
         good, bad = (size, bad) if _lost(full, one, by) <= lose else (good, size)
 
 
@@ -177,8 +188,8 @@ def _show(tried: list[Tried], full: Tried, best: Tried, by: str, images: int, sa
     if best is full:
         say("no smaller dictionary loses so little")
     else:
-        say(f"{best.size} of {full.size} exemplars lose {_lost(full, best, by):.2f} points of {by}")
-    changes = f"build_dict.sampling: representative, build_dict.size: {best.size}"
+        say(f"{best.size} of {full.size} exemplars, {best.sampling}, lose {_lost(full, best, by):.2f} points of {by}")
+    changes = f"build_dict.sampling: {best.sampling}, build_dict.size: {best.size}"
     say(f"{'kept in params.yaml' if save else 'to keep that, --save, or in params.yaml'}: {changes}; then `dvc repro`")
 
 
