@@ -5,7 +5,8 @@
 Files hold arrays features (n, N) and labels (n,). Every dictionary has as many exemplars of each class; random ones are
 averaged over SEEDS. k-means: the exemplar nearest to each centre, of which a class has at most MOST_CENTRES; herding:
 the next exemplar keeps the mean of those chosen nearest to the class's (Welling 2009); condensed nearest neighbours:
-what those before it get wrong, in one pass (Hart 1968), which decides the size itself, and is compared at that size.
+what those before it get wrong, in one pass (Hart 1968), which decides the size itself, and is compared at that size
+and, of fewer, by its first.
 Prints a line of JSON per dictionary.
 """
 
@@ -23,6 +24,7 @@ from facts import keep, takes_json
 from numpy.typing import NDArray
 
 from dseld_cli.decoders import registry
+from dseld_cli.dictionary.condensed import condensed
 from dseld_cli.dictionary.representative import representative
 from dseld_cli.evaluation.trial import Exemplars, Sample, Setting, Trial
 from dseld_cli.images.sampling import balanced
@@ -71,18 +73,6 @@ def herding(atoms: Float32, k: int) -> Int64:
     return np.array(found)
 
 
-def condensed(atoms: Float32, labels: Int64) -> Int64:
-    """Take what the nearest of those taken before gets wrong."""
-    rows, taken = np.empty_like(atoms), [0]
-    rows[0] = atoms[0]
-    for i in range(1, len(atoms)):
-        nearest = int((rows[: len(taken)] @ atoms[i]).argmax())
-        if labels[taken[nearest]] != labels[i]:
-            rows[len(taken)] = atoms[i]
-            taken.append(i)
-    return np.array(taken)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True)
@@ -111,16 +101,18 @@ def main() -> None:
     began = time.monotonic()
     order = representative(atoms.__getitem__, labels, 0, len(labels))
     ordered = time.monotonic() - began
-    sizes = list(options.sizes)
+    along = np.zeros(0, np.int64)
     if "condensed" in options.methods:
         began = time.monotonic()
-        chosen = condensed(atoms, labels)
-        measured("condensed", chosen, time.monotonic() - began)
-        measured("representative", order[: len(chosen)], ordered)
-    for size in sizes:
+        along = condensed(atoms, labels, 0)
+        measured("condensed", along, time.monotonic() - began)
+        measured("representative", order[: len(along)], ordered)
+    for size in options.sizes:
         for method in options.methods:
             if method == "representative":
                 measured(method, order[:size], ordered)
+            if method == "condensed" and size < len(along):
+                measured(method, along[:size], 0)
             for seed in SEEDS if method == "random" else ():
                 measured(method, balanced(labels, seed)[:size], 0)
             if method == "herding" or (method == "k-means" and size <= MOST_CENTRES * n_classes):
