@@ -11,12 +11,10 @@ that a spike subtracts the threshold instead of resetting to zero.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from dseld_cli.errors import UserError
 
 DT = 1e-4
 """Seconds per step."""
@@ -26,17 +24,15 @@ MOST_ATOMS = 5000
 """Atoms up to which inhibition, M^2 float32 weights, makes a file of 100 MB."""
 
 
-def write(path: Path, atoms: NDArray[np.float32], lambda_: float, tau: float, quantum: float) -> None:
-    """Write the network over unit-norm atoms (M, N).
+def graph(atoms: NDArray[np.float32], lambda_: float, tau: float, quantum: float) -> Any:
+    """Make the network over unit-norm atoms (M, N), a NIRGraph.
 
     Raises:
-        UserError: if the package nir is not installed.
+        ImportError: if the package nir is not installed.
 
     """
-    try:
-        import nir
-    except ImportError as error:
-        raise UserError(f"--format nir: the package nir is not there ({error}): pip install 'dseld[nir]'") from None
+    import nir
+
     m, n = atoms.shape
 
     def alike(value: float) -> NDArray[np.float32]:
@@ -64,4 +60,4 @@ def write(path: Path, atoms: NDArray[np.float32], lambda_: float, tau: float, qu
         ("inhibition", "neurons"),
         ("neurons", "output"),
     ]
-    nir.write(path, nir.NIRGraph(nodes=nodes, edges=edges))
+    return nir.NIRGraph(nodes=nodes, edges=edges)

@@ -168,14 +168,29 @@ def run(params: Params, output: Path, wanted: Wanted) -> None:
     nir = {"network.nir"} if wanted.format == "nir" else set()
     with together() as aside:
         if nir:
-            p = made.params
-            nir_graph.write(aside(output / "network.nir"), made.exemplars.atoms, p.lambda_, p.tau, facts["quantum"])
+            _write_nir(aside(output / "network.nir"), made, facts["quantum"])
         for name, content in contents.items():
             aside(output / name).write_bytes(content)
     for name in {"network.nir", *(has.script or FACTS for has in FORMATS.values())} - contents.keys() - nir:
         (output / name).unlink(missing_ok=True)  # of an export before, in another format
     where = f"; {runs} runs them in {FORMATS[wanted.format].runs}" if runs else ""
     say(f"{output}: {m} atoms, {form}, {code}, {len(examples.truth)} examples{where}")
+
+
+def _write_nir(path: Path, made: Deployment, quantum: float) -> None:
+    """Write the network as a graph of NIR.
+
+    Raises:
+        UserError: if the package nir is not installed.
+
+    """
+    try:
+        import nir
+
+        graph = nir_graph.graph(made.exemplars.atoms, made.params.lambda_, made.params.tau, quantum)
+    except ImportError as error:
+        raise UserError(f"--format nir: the package nir is not there ({error}): pip install 'dseld[nir]'") from None
+    nir.write(path, graph)
 
 
 def _require_size(format: str, code: Code, form: Form, m: int) -> None:
