@@ -1,6 +1,7 @@
 """`dseld export`: what is written gives the expected codes by the chip's own arithmetic, in Python's integers."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,11 @@ def test_too_many_atoms_and_negative_activations_are_refused(
     set_params(build_dict__transform="centre", lca__lambda=0.05)
     run("build-dict")
     assert "negative sign" in run("export chip --code spiking", ok=False).stderr
+
+
+def test_without_the_package_nir_it_says_which_extra_brings_it(
+    ready: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nir", None)
+    assert "pip install 'dseld[nir]'" in run("export spikes --format nir --atoms 30", ok=False).stderr
+    assert not Path("spikes/network.npz").exists()
