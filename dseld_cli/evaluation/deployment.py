@@ -50,8 +50,8 @@ Floats = NDArray[np.floating[Any]]
 
 SCALES = range(20, 3, -1)
 """Bits after the point of all states, the finest first."""
-HEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""What a residual adds up before it is sent, in units of the median image's largest feature."""
+HEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""What a residual adds up before it is sent, in units of the median image's largest feature; tried beside nothing."""
 QUANTA = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """What a spike is worth, in units of the median image's largest activation."""
 TOLERANCE = 0.5
@@ -209,40 +209,45 @@ class Deployment:
         found = self.decoders.items()
         return {name: metrics.percent(predict(d.scores(coded.codes, given)) == sample.truth) for name, d in found}
 
-    def finest(self, at: Callable[[int], Way], sample: Sample, what: str) -> int:
-        """Choose the finest scale whose states leave HEADROOM bits free on a sample.
+    def finest(self, at: Callable[[int], Way], sample: Sample, what: str) -> tuple[int, Coded]:
+        """Choose the finest scale whose states leave HEADROOM bits free on a sample; with its codes.
 
         Raises:
             DoesNotFit: if none does.
 
         """
         for scale in SCALES:
-            if self._fitting(at(scale), sample, f"{what}, scale 2^{scale}"):
-                return scale
+            if coded := self._fitting(at(scale), sample, f"{what}, scale 2^{scale}"):
+                return scale, coded
         raise DoesNotFit(f"{what}: states leave {STATE_BITS} bits at every scale from 2^{SCALES[-1]} on")
+
+    def fitted_one_layer(self, val: Sample) -> int:
+        """Choose the scale of one layer."""
+        return self.finest(self.one_layer, val, "one layer")[0]
 
     def fitted_two_layers(self, val: Sample) -> tuple[int, float]:
         """Choose the scale of two layers, and the height at which a residual is sent."""
-        scale = self.finest(lambda scale: self.two_layers(scale, 0), val, "two layers")
+        scale, at_once = self.finest(lambda scale: self.two_layers(scale, 0), val, "two layers")
         unit = largest(np.abs(val.features).max(axis=1))
-        heights = {share: self.two_layers(scale, share * unit) for share in HEIGHTS}
-        return scale, unit * self.cheapest(heights, val, "two layers, spike height")
+        found: dict[float, Coded | None] = {0.0: at_once}
+        for share in HEIGHTS:
+            way = self.two_layers(scale, share * unit)
+            found[share] = self._fitting(way, val, f"two layers, spike height {share:g}")
+        return scale, unit * self.cheapest(found, val)
 
     def fitted_quantum(self, val: Sample, floor: bool = True) -> float:
         """Choose what a spike is worth."""
         steps = SPIKING_STEPS * self.params.steps
         active = self.run(self.floating(self.params), val.features, "val, float").codes
         unit = largest([np.abs(row).max(initial=0) for row in np.split(active.values, active.indptr[1:-1])])
-        quanta = {share: self.spiking(steps, share * unit, floor) for share in QUANTA}
-        return unit * self.cheapest(quanta, val, "spikes, worth")
+        ways = {share: self.spiking(steps, share * unit, floor) for share in QUANTA}
+        found = {share: self._fitting(way, val, f"spikes, worth {share:g}") for share, way in ways.items()}
+        return unit * self.cheapest(found, val)
 
-    def cheapest(self, ways: Mapping[float, Way], sample: Sample, what: str) -> float:
-        """Choose the last of the values within TOLERANCE of the best accuracy; they go from dear to cheap."""
-        found: dict[float, float] = {}
-        for value, way in ways.items():
-            if coded := self._fitting(way, sample, f"{what} {value:g}"):
-                found[value] = float(np.mean([*self.top1(coded, sample).values()]))
-        return [value for value, top1 in found.items() if top1 >= max(found.values()) - TOLERANCE][-1]
+    def cheapest(self, found: Mapping[float, Coded | None], sample: Sample) -> float:
+        """Choose the last of the values that fit within TOLERANCE of the best accuracy; they go from dear to cheap."""
+        top1 = {value: float(np.mean([*self.top1(one, sample).values()])) for value, one in found.items() if one}
+        return [value for value, mean in top1.items() if mean >= max(top1.values()) - TOLERANCE][-1]
 
     def _fitting(self, way: Way, sample: Sample, what: str) -> Coded | None:
         """Code a sample; None if its integers do not leave HEADROOM bits free."""

@@ -84,7 +84,7 @@ def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
     if shifted != p:
         yield f"float, tau {shifted.tau:g}", {}, deployment.floating(shifted)
     if len(deployment.exemplars.labels) <= LARGEST_ONE_LAYER:
-        scale = deployment.finest(deployment.one_layer, val, "one layer")
+        scale = deployment.fitted_one_layer(val)
         yield "integers, one layer", {"scale": scale}, deployment.one_layer(scale)
     scale, height = deployment.fitted_two_layers(val)
     chosen = {"scale": scale, "spike_height": height}

@@ -217,7 +217,7 @@ def _facts(made: Deployment, dictionary: store.Dictionary) -> dict[str, Any]:
 
 
 def _one_layer(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
-    scale, weights, params = made.finest(made.one_layer, val, "one layer"), made.one_layer_weights, made.shifted
+    scale, weights, params = made.fitted_one_layer(val), made.one_layer_weights, made.shifted
     b = examples.features.astype(np.float64) @ made.exemplars.atoms.T
     found = run_one_layer(b, weights, params, scale)
     drive = np.rint(np.ldexp(b, scale) / params.tau)

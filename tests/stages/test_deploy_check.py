@@ -9,7 +9,7 @@ import pytest
 
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.errors import DoesNotFit
-from dseld_cli.evaluation.deployment import Coded, Deployment, agreement
+from dseld_cli.evaluation.deployment import SCALES, Coded, Deployment, agreement
 from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.recurrence import LCAParams
 from tests.conftest import Run, image_folder, set_params
@@ -91,13 +91,10 @@ def deployment() -> Deployment:
 def test_the_finest_scale_that_fits_is_taken_and_the_cheapest_that_is_as_good(deployment: Deployment) -> None:
     sample = Sample(np.eye(2, dtype=np.float32) * 4, np.array([0, 1]))
     right, wrong = sparse(np.array([[1, 0], [0, 1]])), sparse(np.array([[0, 1], [1, 0]]))
-    scale = deployment.finest(lambda scale: lambda _: Coded(right, 1, 1, peak_bits=scale + 5.5), sample, "fits")
+    scale, _ = deployment.finest(lambda scale: lambda _: Coded(right, 1, 1, peak_bits=scale + 5.5), sample, "fits")
     assert scale == 16  # 21.5 of 22 bits
-    ways = {1.0: right, 2.0: right, 4.0: wrong}
-    cheapest = deployment.cheapest(
-        {value: lambda _, codes=codes: Coded(codes, 1, 1) for value, codes in ways.items()}, sample, "worth"
-    )
-    assert cheapest == 2.0
+    found = {1.0: Coded(right, 1, 1), 2.0: Coded(right, 1, 1), 4.0: Coded(wrong, 1, 1), 8.0: None}
+    assert deployment.cheapest(found, sample) == 2.0
     with pytest.raises(DoesNotFit, match="every scale"):
         deployment.finest(lambda scale: lambda _: Coded(right, 1, 1, peak_bits=23.0), sample, "never fits")
 
@@ -134,3 +131,13 @@ def test_the_report_names_a_damaged_file_of_figures(
     Path(file).parent.mkdir(parents=True)
     Path(file).write_bytes(content)
     assert file in run("report", ok=False).stderr
+
+
+def test_the_height_that_gave_the_scale_is_not_coded_again(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = Sample(np.eye(2, dtype=np.float32) * 4, np.array([0, 1]))
+    heights, two_layers = [], Deployment.two_layers
+    monkeypatch.setattr(Deployment, "two_layers", lambda *its: heights.append(its[2]) or two_layers(*its))
+    scale, _ = deployment.fitted_two_layers(sample)
+    assert heights.count(0) == SCALES[0] - scale + 1
