@@ -4,8 +4,8 @@
 
 The synapses of a CubaLIF neuron are the membrane potential u of `spiking`, its membrane adds up what u has above
 lambda, its threshold is Q. Lambda comes in as one more input, of weight -lambda: u is a low-pass filter of its input,
-and an input of tau at the first step and 1 afterwards is a constant behind it. The membrane leaks a 1e-8th a step, as
-NIR has no neuron with a synapse and without a leak. What NIR cannot say, a reader has to be told: the time step, and
+and an input of tau at the first step and 1 afterwards is a constant behind it. The membrane leaks a billionth a step,
+as NIR has no neuron with a synapse and without a leak. What NIR cannot say, a reader has to be told: the time step, and
 that a spike subtracts the threshold instead of resetting to zero.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-DT = 1e-4
-"""Seconds per step."""
-STEPS_OF_LEAK = 1e8
+DT = 2.0**-13
+"""Seconds per step: like the next, a power of two, which float32 holds exactly."""
+STEPS_OF_LEAK = 2.0**30
 """Time constant of the membrane in steps."""
 MOST_ATOMS = 5000
 """Atoms up to which inhibition, M^2 float32 weights, makes a file of 100 MB."""
