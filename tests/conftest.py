@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,11 @@ from dseld_cli.cli.app import app
 ROOT = Path(__file__).parents[1]
 
 Run = Callable[..., Result]
+
+
+def interruptible() -> None:
+    """Have a child heed SIGINT, which shells tell what they start in the background to ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

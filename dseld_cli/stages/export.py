@@ -255,6 +255,8 @@ def _integers(scale: int, weights: Any, drive: Any, code: Any) -> dict[str, Any]
 
 def _floating(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
     way, p = made.floating(made.params), made.params
+    if p.tau == 1:
+        raise DoesNotFit("--format nest: its step is exponential, and none of it is one of tau 1: raise lca.tau")
     _require_one_sided(made, way, val)
     code = way(examples.features).codes.to_scipy(len(made.exemplars.labels)).toarray()
     facts = {"tau": p.tau, "steps": p.steps, "arrays": READ | IN_FLOATS}

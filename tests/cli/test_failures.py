@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dseld_cli.cli.failures import explained
 from dseld_cli.errors import UserError
-from tests.conftest import Run
+from tests.conftest import Run, interruptible
 
 
 @pytest.mark.parametrize("code", errno.errorcode)
@@ -64,7 +64,9 @@ def test_an_interruption_says_that_the_same_command_goes_on(run: Run, project: P
         "import os, signal\nfrom dseld_cli.cli.app import app\nimport dseld_cli.stages.workload as stage\n"
         "stage.run = lambda *_: os.kill(os.getpid(), signal.SIGINT)\napp(['workload', '--paper'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, preexec_fn=interruptible
+    )
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "interrupted; the same command goes on\n")
 
 

@@ -17,7 +17,7 @@ from dseld_cli import store
 from dseld_cli.cli.app import app
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.store import project as paths
-from tests.conftest import Run, image_folder, set_params
+from tests.conftest import Run, image_folder, interruptible, set_params
 from tests.decoders.test_decoders import sparse
 
 CLASSES = {"ant": 30, "bee": 25, "cat": 20}
@@ -149,7 +149,8 @@ def test_a_watched_folder_gives_what_is_in_it_and_what_comes(built: Path) -> Non
     shutil.copy("images/test/ant/0.png", inbox / ".half-copied.png")
     code = "from dseld_cli.cli.app import app; app()"
     command = [sys.executable, "-c", code, "classify", "--watch", "inbox"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=interruptible, **pipes) as process:
         try:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline())["image"] == "inbox/first.png"
@@ -157,7 +158,7 @@ def test_a_watched_folder_gives_what_is_in_it_and_what_comes(built: Path) -> Non
             later = json.loads(process.stdout.readline())
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate()
+            process.communicate(timeout=60)
     assert (later["image"], later["class"]) == ("inbox/second.png", "bee")
     assert process.returncode == 130
 

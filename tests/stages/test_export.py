@@ -163,6 +163,7 @@ def test_too_many_atoms_and_negative_activations_are_refused(
     formats = {**export.FORMATS, "nest": export.Format(("graded",), ("one-layer",), most=20)}
     monkeypatch.setattr(export, "FORMATS", formats)
     assert "--atoms 20 at most" in run("export chip --format nest --atoms 30", ok=False).stderr
+    assert "raise lca.tau" in run("export chip --format nest --atoms 10 --tau 1", ok=False).stderr
     set_params(build_dict__transform="centre", lca__lambda=0.05)
     run("build-dict")
     assert "negative sign" in run("export chip --code spiking", ok=False).stderr
