@@ -12,17 +12,21 @@ Weights are 8-bit integers that share an exponent, membrane potentials and messa
 
 A state that leaves its 24 bits is refused: the chip would wrap it, and lava's models do not notice.
 
-Integers are kept in float64, which holds them exactly: 2^8 a weight, 2^24 a message and 2^17 of them are 2^49.
+Integers are kept in float64, which holds them exactly: 2^8 a weight, 2^24 a message and 2^17 of them are 2^49. Only the
+M^2 weights of one layer are integers of 16 or 32 bits: 40,000 atoms take 3.2 GB.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.deploy import kernels
 from dseld_cli.errors import DoesNotFit
 from dseld_cli.lca.recurrence import LCAParams, soft_threshold
 
@@ -33,6 +37,8 @@ SPARSE = 0.05
 """Share of neurons that send up to which those alone are multiplied."""
 LEAK_BITS = 24
 """Bits after the point of the factor by which a membrane potential leaks."""
+TILE = 2048
+"""Atoms whose inner products with as many others are computed at a time."""
 
 
 class Overflow(DoesNotFit):
@@ -43,26 +49,23 @@ class Overflow(DoesNotFit):
 class Weights:
     """Integer weights (rows, columns) `mantissa`, in units of 2**exponent."""
 
-    mantissa: Float64
+    mantissa: NDArray[Any]
     exponent: int
 
     def values(self) -> Float64:
         """Return the real weights that they stand for."""
-        return np.ldexp(self.mantissa, self.exponent)
+        return np.asarray(np.ldexp(self.mantissa, self.exponent), np.float64)
 
-    def delivered(self, messages: Float64, divisor: float = 1.0) -> Float64:
-        """Sum what messages (B, columns) cause in each row, (B, rows), of a weight divided by a power of two.
+    def into_rows(self, messages: Float64) -> Float64:
+        """Sum what messages (B, columns) cause in each row, (B, rows), in units of 2**exponent."""
+        return _product(messages, self._transposed)
 
-        The sum is rounded down, as a shift does.
-        """
-        return np.floor(np.ldexp(_product(messages, self._transposed), self.exponent) / divisor)
-
-    def taken_back(self, messages: Float64) -> Float64:
-        """Sum what messages (B, rows) cause in each column through the same weights, negated, (B, columns)."""
-        return np.floor(np.ldexp(-_product(messages, self.mantissa), self.exponent))
+    def into_columns(self, messages: Float64) -> Float64:
+        """Sum what messages (B, rows) cause in each column, (B, columns), in units of 2**exponent."""
+        return _product(messages, self.mantissa)
 
     @cached_property
-    def _transposed(self) -> Float64:
+    def _transposed(self) -> NDArray[Any]:
         return np.ascontiguousarray(self.mantissa.T)
 
 
@@ -89,38 +92,62 @@ class Integers:
         return float(np.log2(max(self.peak, 1)))
 
 
-def _product(messages: Float64, weights: Float64) -> Float64:
+def _product(messages: Float64, weights: NDArray[Any]) -> Float64:
     """Multiply messages (B, rows), of which few may be other than zero, by weights (rows, columns): both exact."""
-    if np.count_nonzero(messages) > SPARSE * messages.size:
-        return messages @ weights
-    from scipy.sparse import csr_array
-
-    return np.asarray(csr_array(messages) @ weights)
+    if weights.dtype.kind == "i" or np.count_nonzero(messages) <= SPARSE * messages.size:
+        return np.asarray(kernels.of_few(messages, weights), np.float64)
+    return np.asarray(messages @ weights)
 
 
-def quantise(weights: NDArray[np.floating], bits: int = 8) -> Weights:
+def quantise(weights: NDArray[np.floating[Any]], bits: int = 8) -> Weights:
     """Round weights to integers of `bits` bits with the smallest shared exponent that holds them all.
 
     Weights of one sign have all bits for their size; of both, the lowest goes to the sign: even integers remain.
     """
-    mixed = bool((weights < 0).any() and (weights > 0).any())
-    step, most = (2, 2**bits - 2) if mixed else (1, 2**bits - 1)
-    largest = max(float(weights.max(initial=0)), -float(weights.min(initial=0)))
-    exponent = int(np.ceil(np.log2(largest / most))) if largest else 0
+    mixed, exponent = _range(float(weights.min(initial=0)), float(weights.max(initial=0)), bits)
+    return Weights(_rounded(weights, exponent, mixed), exponent)
+
+
+def inhibition_weights(atoms: NDArray[np.floating[Any]], tau: float, bits: int = 8) -> Weights:
+    """Weights of one layer, -(G - I) / tau (M, M), from unit-norm atoms (M, N): integers of 16 bits, if they fit."""
+    m = len(atoms)
+    ends = np.array([(tile.min(), tile.max()) for _, _, tile in _lateral(atoms, tau)])
+    mixed, exponent = _range(ends.min(initial=0), ends.max(initial=0), bits)
+    mantissa = np.empty((m, m), np.int16 if bits < 16 else np.int32)
+    for rows, columns, tile in _lateral(atoms, tau):
+        found = _rounded(tile, exponent, mixed)
+        mantissa[rows, columns] = found
+        mantissa[columns, rows] = found.T  # symmetric to the last bit, as products of blocks need not be
+    return Weights(mantissa, exponent)
+
+
+def _lateral(atoms: NDArray[np.floating[Any]], tau: float) -> Iterator[tuple[slice, slice, Float64]]:
+    """Tiles of -(G - I) / tau on and below the diagonal."""
+    cuts = [slice(start, start + TILE) for start in range(0, len(atoms), TILE)]
+    for i, rows in enumerate(cuts):
+        wide = atoms[rows].astype(np.float64)
+        for columns in cuts[: i + 1]:
+            tile = wide @ atoms[columns].astype(np.float64).T
+            if rows == columns:
+                np.fill_diagonal(tile, 0)
+            tile /= -tau
+            yield rows, columns, tile
+
+
+def _range(lowest: float, highest: float, bits: int) -> tuple[bool, int]:
+    """Tell whether weights have both signs, and the smallest exponent at which `bits` bits hold them."""
+    mixed = lowest < 0 < highest
+    largest = max(highest, -lowest)
+    return mixed, int(np.ceil(np.log2(largest / (2**bits - (2 if mixed else 1))))) if largest else 0
+
+
+def _rounded(weights: NDArray[np.floating[Any]], exponent: int, mixed: bool) -> Float64:
+    step = 2 if mixed else 1
     mantissa = np.ldexp(weights.astype(np.float64, copy=False), -exponent)
     mantissa /= step
     np.rint(mantissa, out=mantissa)
     mantissa *= step
-    return Weights(mantissa, exponent)
-
-
-def inhibition_weights(atoms: NDArray[np.floating], tau: float, bits: int = 8) -> Weights:
-    """Weights of one layer, -(G - I) / tau (M, M), from unit-norm atoms (M, N)."""
-    wide = atoms.astype(np.float64)
-    gramian = wide @ wide.T
-    np.fill_diagonal(gramian, 0)
-    gramian /= -tau
-    return quantise(gramian, bits)
+    return mantissa
 
 
 def as_power_of_two(params: LCAParams) -> LCAParams:
@@ -139,14 +166,14 @@ def run_one_layer(b: NDArray[np.floating], weights: Weights, params: LCAParams, 
     """
     leak, threshold = _leak(params), _threshold(params, scale)
     bias = np.rint(np.ldexp(b.astype(np.float64), scale) / params.tau)
-    v, late = np.zeros_like(bias), np.zeros_like(bias)
+    unit = 2.0**weights.exponent
+    v, late, a, fires = np.zeros_like(bias), np.zeros_like(bias), np.zeros_like(bias), np.zeros(len(bias), np.int64)
     messages, peak = np.zeros(len(bias)), 0.0
     for _ in range(params.steps):
-        a = soft_threshold(v, threshold)
-        v = _leaked(v, leak) + late + bias
-        late = weights.delivered(a)
-        messages += np.count_nonzero(a, axis=1)
-        peak = _fits(peak, v, scale)
+        late += bias / unit
+        peak = _fits(max(peak, kernels.leak_and_integrate(v, late, a, fires, threshold, leak, unit, 0.0)), scale)
+        late = weights.into_rows(a)
+        messages += fires
     code = np.ldexp(soft_threshold(v, threshold), -scale)
     return Integers(code, peak, messages, messages * (b.shape[1] - 1))
 
@@ -169,28 +196,27 @@ def run_two_layers(
 
     """
     leak, threshold = _leak(params), _threshold(params, scale)
-    height = np.rint(np.ldexp(spike_height, scale))
+    height, unit = np.rint(np.ldexp(spike_height, scale)), 2.0**atoms.exponent
     bias = np.rint(np.ldexp(features.astype(np.float64), scale))
     (m, n), n_images = atoms.mantissa.shape, len(bias)
-    v, driven = np.zeros((n_images, m)), np.zeros((n_images, m))
-    r, explained = np.zeros_like(bias), np.zeros_like(bias)
-    messages, operations, peak = np.zeros(n_images), np.zeros(n_images), 0.0
+    v, a, driven, r, explained = (np.zeros((n_images, size)) for size in (m, m, m, n, n))
+    from_atoms, messages, operations, peak = np.zeros(n_images, np.int64), np.zeros(n_images), np.zeros(n_images), 0.0
+    euler = unit / params.tau, 1 / params.tau  # the Euler step is in the weights
     for _ in range(params.steps + 1):
-        a = soft_threshold(v, threshold)
-        v = _leaked(v, leak) + driven + np.floor(a / params.tau)
-        r = r + explained + bias
-        peak = _fits(_fits(peak, v, scale), r, scale)
+        peak = max(peak, kernels.leak_and_integrate(v, driven, a, from_atoms, threshold, leak, *euler))
+        r += explained + bias
+        peak = _fits(max(peak, float(np.abs(r).max(initial=0))), scale)
         sent = np.where(np.abs(r) > height, r, 0)
         r -= sent
-        explained, driven = atoms.taken_back(a), atoms.delivered(sent, params.tau)  # the Euler step is in the weights
-        from_atoms, from_residual = np.count_nonzero(a, axis=1), np.count_nonzero(sent, axis=1)
+        explained, driven = np.floor(-unit * atoms.into_columns(a)), atoms.into_rows(sent)
+        from_residual = np.count_nonzero(sent, axis=1)
         messages += from_atoms + from_residual
         operations += from_atoms * n + from_residual * m
     return Integers(np.ldexp(soft_threshold(v, threshold), -scale), peak, messages, operations)
 
 
 def _leak(params: LCAParams) -> float:
-    """Give the factor by which a potential leaks in a step, as an integer of LEAK_BITS bits after the point."""
+    """Give the factor by which a potential leaks in a step: LEAK_BITS bits after the point hold it."""
     exponent = np.log2(params.tau)
     if exponent > LEAK_BITS:
         raise DoesNotFit(
@@ -199,7 +225,7 @@ def _leak(params: LCAParams) -> float:
     if not exponent.is_integer():
         near = as_power_of_two(params).tau
         raise DoesNotFit(f"tau {params.tau:g}: a shift divides by powers of two alone; take {near:g}")
-    return 2.0**LEAK_BITS - 2.0**LEAK_BITS / params.tau
+    return 1 - 1 / params.tau
 
 
 def _threshold(params: LCAParams, scale: int) -> float:
@@ -210,18 +236,13 @@ def _threshold(params: LCAParams, scale: int) -> float:
     return threshold
 
 
-def _leaked(v: Float64, leak: float) -> Float64:
-    return np.floor(np.ldexp(v * leak, -LEAK_BITS))
-
-
-def _fits(peak: float, state: Float64, scale: int) -> float:
+def _fits(peak: float, scale: int) -> float:
     """Give the largest size of a state until now.
 
     Raises:
         Overflow: if it takes more bits than there are.
 
     """
-    peak = max(peak, float(np.abs(state).max(initial=0)))
     if peak >= 2 ** (STATE_BITS - 1):
         raise Overflow(
             f"a state reaches 2^{np.log2(peak):.1f} at scale 2^{scale}, and {STATE_BITS} bits end at "

@@ -10,11 +10,14 @@ One-sided: a neuron that the graded network drives below -lambda stays silent he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.deploy import kernels
 from dseld_cli.lca.recurrence import Inhibition, LCAParams
 
 
@@ -26,12 +29,14 @@ class Spikes:
         counts: spikes of each neuron over all steps, (B, M).
         per_step: spikes of all neurons at each step, (B, K).
         negative: neurons that a two-sided network would have fired with a negative sign, (B,).
+        earlier: counts after fewer steps, by their number, where they were asked for.
 
     """
 
     counts: NDArray[np.int32]
     per_step: NDArray[np.int64]
     negative: NDArray[np.int64]
+    earlier: Mapping[int, NDArray[np.int32]] = field(default_factory=dict)
 
     def operations(self) -> NDArray[np.float64]:
         """Count synaptic operations over all steps in one layer, (B,): each spike meets M - 1 weights."""
@@ -39,7 +44,12 @@ class Spikes:
 
 
 def run_spiking(
-    b: NDArray[np.floating], inhibition: Inhibition, params: LCAParams, quantum: float, floor: bool = True
+    b: NDArray[np.floating[Any]],
+    inhibition: Inhibition,
+    params: LCAParams,
+    quantum: float,
+    floor: bool = True,
+    look: Collection[int] = (),
 ) -> Spikes:
     """Run K steps for driving inputs b (B, M).
 
@@ -49,21 +59,17 @@ def run_spiking(
         params: lambda, tau, steps.
         quantum: Q, what a spike is worth, in units of the activation.
         floor: whether v stays at or above zero; without, as NIR's IF neurons, it has to climb back from below.
+        look: after which steps counts are kept, too.
 
     """
     u, v, sent = np.zeros_like(b), np.zeros_like(b), np.zeros_like(b)
     counts = np.zeros(b.shape, np.int32)
     negative = np.zeros(b.shape, np.bool_)
-    per_step = np.zeros((len(b), params.steps), np.int64)
+    per_step, earlier = np.zeros((params.steps, len(b)), np.int64), {}
     for k in range(params.steps):
-        u += (b - u - inhibition(sent)) / params.tau
-        v += u - params.lambda_
-        if floor:
-            np.maximum(v, 0, out=v)
-        fires = v >= quantum
-        sent = quantum * fires.astype(b.dtype)
-        v -= sent
-        counts += fires
-        negative |= u < -params.lambda_
-        per_step[:, k] = fires.sum(axis=1)
-    return Spikes(counts, per_step, negative.sum(axis=1))
+        kernels.integrate_and_fire(
+            b, inhibition(sent), u, v, sent, counts, negative, per_step[k], params.tau, params.lambda_, quantum, floor
+        )
+        if k + 1 in look:
+            earlier[k + 1] = counts.copy()
+    return Spikes(counts, np.ascontiguousarray(per_step.T), negative.sum(axis=1), earlier)

@@ -1,14 +1,13 @@
 """The same images through the same dictionary as hardware would compute it: what accuracy is lost, at what cost.
 
 A `Way` turns features into codes: floating point, integers in one layer or two, binary spikes. Its free numbers are
-chosen on images that are not those reported: the finest scale of integers at which states fit; of the heights at which
-a residual is sent, and of what a spike may be worth, the cheapest within TOLERANCE of the best accuracy.
+chosen in `deploy_settings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,8 +17,6 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.decoders.base import Decoder, Given, predict
 from dseld_cli.deploy.fixed_point import (
-    STATE_BITS,
-    Overflow,
     Weights,
     as_power_of_two,
     inhibition_weights,
@@ -27,19 +24,20 @@ from dseld_cli.deploy.fixed_point import (
     run_one_layer,
     run_two_layers,
 )
+from dseld_cli.deploy.kernels import of_few
 from dseld_cli.deploy.spiking import Spikes, run_spiking
 from dseld_cli.dictionary.checks import require_same_extractor, require_unit_norm
 from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.dictionary.representative import representative
-from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
+from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.trial import Exemplars, Sample, drawn_sample
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder, memory_needed
-from dseld_cli.lca.inhibition import through_atoms
 from dseld_cli.lca.recurrence import Inhibition, LCAParams, Response, run_lca
 from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.engine import on_all_cores, shares
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import project as paths
 
@@ -48,23 +46,14 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 
-SCALES = range(20, 3, -1)
-"""Bits after the point of all states, the finest first."""
-HEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""What a residual adds up before it is sent, in units of the median image's largest feature; tried beside nothing."""
-QUANTA = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""What a spike is worth, in units of the median image's largest activation."""
-TOLERANCE = 0.5
-"""Points of accuracy, averaged over decoders, that are given for a cheaper setting."""
-HEADROOM = 1
-"""Bits that images which settings are chosen on leave free: others may need more."""
-LARGEST_ONE_LAYER = 8000
-"""Atoms up to which M^2 weights are held here (0.5 GB)."""
 SPIKING_STEPS = 2
 """Times the steps of the graded network that spikes are counted over."""
-BATCH = 100
+BATCH = 128
+"""Images worked on together."""
 DOUBLES = 10
 """Arrays of float64 numbers, one per neuron and image, that a step keeps at a time."""
+TILE = 2048
+"""Rows of G that are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +66,7 @@ class Coded:
         operations: synaptic operations, on average per image.
         peak_bits: bits of the largest integer, its sign left out; None without integers.
         negative: neurons that would have fired with a negative sign and could not, in all images.
+        earlier: the same after fewer steps, by their number, where that was asked for.
 
     """
 
@@ -85,6 +75,21 @@ class Coded:
     operations: float
     peak_bits: float | None = None
     negative: int = 0
+    earlier: Mapping[int, Coded] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Coded]) -> Coded:
+        """Join parts of the images, in order."""
+        share = np.array([len(part.codes) for part in parts]) / sum(len(part.codes) for part in parts)
+        peaks = [part.peak_bits for part in parts if part.peak_bits is not None]
+        return cls(
+            SparseCodes.concatenate([part.codes for part in parts]),
+            float(share @ [part.messages for part in parts]),
+            float(share @ [part.operations for part in parts]),
+            max(peaks) if peaks else None,
+            sum(part.negative for part in parts),
+            {steps: cls.joined([part.earlier[steps] for part in parts]) for steps in parts[0].earlier},
+        )
 
 
 Way = Callable[[Float32], Coded]
@@ -100,6 +105,8 @@ class Deployment:
         decoders: by name.
         weight_bits: of integers.
         batch: images worked on together.
+        holds_one_layer: whether memory holds M^2 weights of one layer.
+        holds_gramian: whether memory holds G beside them, which spares spikes a product with all atoms at every step.
         track: shows progress.
 
     """
@@ -108,7 +115,9 @@ class Deployment:
     params: LCAParams
     decoders: Mapping[str, Decoder]
     weight_bits: int = 8
-    batch: int = 100
+    batch: int = BATCH
+    holds_one_layer: bool = True
+    holds_gramian: bool = False
     track: Track = quiet
 
     @cached_property
@@ -120,6 +129,15 @@ class Deployment:
     def one_layer_weights(self) -> Weights:
         """Integers of -(G - I) / tau, (M, M)."""
         return inhibition_weights(self.exemplars.atoms, self.shifted.tau, self.weight_bits)
+
+    @cached_property
+    def gramian(self) -> Float32:
+        """G, (M, M)."""
+        atoms = self.exemplars.atoms
+        gramian = np.empty((len(atoms), len(atoms)), np.float32)
+        for rows in store.blocks(len(atoms), TILE):
+            np.matmul(atoms[rows], atoms.T, out=gramian[rows])
+        return gramian
 
     @property
     def shifted(self) -> LCAParams:
@@ -141,66 +159,68 @@ class Deployment:
 
     def late(self) -> Way:
         """Floating point with inhibition that comes one step late, as simulators without instant messages have it."""
-        atoms = self.exemplars.atoms
 
         def way(features: Float32) -> Coded:
-            inhibition = through_atoms(lambda: [(slice(0, len(atoms)), atoms)], atoms.shape[1])
-            found = run_lca(features @ atoms.T, one_step_late(inhibition), self.params)
+            found = run_lca(self._driving(features), one_step_late(self._through_atoms), self.params)
             sent = float(found.firing.sum(axis=1).mean())
-            return Coded(SparseCodes.from_response(found), sent, sent * (len(atoms) - 1))
+            return Coded(SparseCodes.from_response(found), sent, sent * (len(self.exemplars.labels) - 1))
 
-        return way
+        return _side_by_side(way)
 
     def one_layer(self, scale: int) -> Way:
         """Integers, inhibition through G."""
+        weights = self.one_layer_weights
 
         def way(features: Float32) -> Coded:
-            b = features.astype(np.float64) @ self.exemplars.atoms.T
-            found = run_one_layer(b, self.one_layer_weights, self.shifted, scale)
+            found = run_one_layer(self._driving(features.astype(np.float64)), weights, self.shifted, scale)
             return _coded(found.code, found.messages, found.operations, found.peak_bits)
 
-        return way
+        return _side_by_side(way)
 
     def two_layers(self, scale: int, height: float) -> Way:
         """Integers, inhibition through a residual."""
+        weights = self.two_layer_weights
 
         def way(features: Float32) -> Coded:
-            found = run_two_layers(features, self.two_layer_weights, self.shifted, scale, height)
+            found = run_two_layers(features, weights, self.shifted, scale, height)
             return _coded(found.code, found.messages, found.operations, found.peak_bits)
 
-        return way
+        return _side_by_side(way)
 
-    def spikes(self, features: Floats, steps: int, quantum: float, floor: bool = True) -> Spikes:
-        """Let images (n, N) evoke binary spikes."""
-        atoms = self.exemplars.atoms
-        inhibition = through_atoms(lambda: [(slice(0, len(atoms)), atoms)], atoms.shape[1])
-        params = LCAParams(self.params.lambda_, self.params.tau, steps)
-        return run_spiking(features @ atoms.T, inhibition, params, quantum, floor)
+    def spikes(
+        self, features: Floats, steps: int, quantum: float, floor: bool = True, look: Collection[int] = ()
+    ) -> Spikes:
+        """Let images (n, N) evoke binary spikes; numbers have the precision of the features."""
+        through = self._through_gramian if self.holds_gramian and features.dtype == np.float32 else self._through_atoms
+        params = replace(self.params, steps=steps)
+        return run_spiking(self._driving(features), through, params, quantum, floor, look)
 
-    def spiking(self, steps: int, quantum: float, floor: bool = True) -> Way:
+    def spiking(self, steps: int, quantum: float, floor: bool = True, look: Collection[int] = ()) -> Way:
         """Binary spikes, counted over so many steps."""
+        if self.holds_gramian:
+            _ = self.gramian  # once, before threads ask for it
 
         def way(features: Float32) -> Coded:
-            found = self.spikes(features, steps, quantum, floor)
-            code = quantum * found.counts.astype(np.float64) / steps
-            spikes = found.per_step.sum(axis=1).astype(np.float64)
-            return _coded(code, spikes, found.operations(), negative=int(found.negative.sum()))
+            found = self.spikes(features, steps, quantum, floor, look)
+            at = {k: _counted(counts, k, quantum, found) for k, counts in found.earlier.items()}
+            whole = _counted(found.counts, steps, quantum, found)
+            return replace(whole, negative=int(found.negative.sum()), earlier=at)
 
-        return way
+        return _side_by_side(way)
+
+    def _driving(self, features: Floats) -> Floats:
+        return np.asarray(features @ self.exemplars.atoms.T)
+
+    def _through_atoms(self, a: Floats) -> Floats:
+        return self._driving(of_few(a, self.exemplars.atoms)) - a
+
+    def _through_gramian(self, a: Floats) -> Floats:
+        return of_few(a, self.gramian) - a
 
     def run(self, way: Way, features: Float32, what: str) -> Coded:
         """Code images (n, N) batch by batch."""
         cuts = list(store.blocks(len(features), self.batch))
-        parts = [way(features[cut]) for cut in self.track(cuts, len(cuts), what)]
-        share = np.array([len(part.codes) for part in parts]) / len(features)
-        peaks = [part.peak_bits for part in parts if part.peak_bits is not None]
-        return Coded(
-            SparseCodes.concatenate([part.codes for part in parts]),
-            float(share @ [part.messages for part in parts]),
-            float(share @ [part.operations for part in parts]),
-            max(peaks) if peaks else None,
-            sum(part.negative for part in parts),
-        )
+        return Coded.joined([way(features[cut]) for cut in self.track(cuts, len(cuts), what)])
 
     def top1(self, coded: Coded, sample: Sample) -> dict[str, float]:
         """Top-1 of every decoder in percent."""
@@ -209,53 +229,16 @@ class Deployment:
         found = self.decoders.items()
         return {name: metrics.percent(predict(d.scores(coded.codes, given)) == sample.truth) for name, d in found}
 
-    def finest(self, at: Callable[[int], Way], sample: Sample, what: str) -> tuple[int, Coded]:
-        """Choose the finest scale whose states leave HEADROOM bits free on a sample; with its codes.
 
-        Raises:
-            DoesNotFit: if none does.
+def _side_by_side(way: Way) -> Way:
+    """Share images among the cores: what a step does to every neuron is not linear algebra alone."""
+    return lambda features: Coded.joined(on_all_cores(lambda part: way(features[part]), shares(len(features))))
 
-        """
-        for scale in SCALES:
-            if coded := self._fitting(at(scale), sample, f"{what}, scale 2^{scale}"):
-                return scale, coded
-        raise DoesNotFit(f"{what}: states leave {STATE_BITS} bits at every scale from 2^{SCALES[-1]} on")
 
-    def fitted_one_layer(self, val: Sample) -> int:
-        """Choose the scale of one layer."""
-        return self.finest(self.one_layer, val, "one layer")[0]
-
-    def fitted_two_layers(self, val: Sample) -> tuple[int, float]:
-        """Choose the scale of two layers, and the height at which a residual is sent."""
-        scale, at_once = self.finest(lambda scale: self.two_layers(scale, 0), val, "two layers")
-        unit = largest(np.abs(val.features).max(axis=1))
-        found: dict[float, Coded | None] = {0.0: at_once}
-        for share in HEIGHTS:
-            way = self.two_layers(scale, share * unit)
-            found[share] = self._fitting(way, val, f"two layers, spike height {share:g}")
-        return scale, unit * self.cheapest(found, val)
-
-    def fitted_quantum(self, val: Sample, floor: bool = True) -> float:
-        """Choose what a spike is worth."""
-        steps = SPIKING_STEPS * self.params.steps
-        active = self.run(self.floating(self.params), val.features, "val, float").codes
-        unit = largest([np.abs(row).max(initial=0) for row in np.split(active.values, active.indptr[1:-1])])
-        ways = {share: self.spiking(steps, share * unit, floor) for share in QUANTA}
-        found = {share: self._fitting(way, val, f"spikes, worth {share:g}") for share, way in ways.items()}
-        return unit * self.cheapest(found, val)
-
-    def cheapest(self, found: Mapping[float, Coded | None], sample: Sample) -> float:
-        """Choose the last of the values that fit within TOLERANCE of the best accuracy; they go from dear to cheap."""
-        top1 = {value: float(np.mean([*self.top1(one, sample).values()])) for value, one in found.items() if one}
-        return [value for value, mean in top1.items() if mean >= max(top1.values()) - TOLERANCE][-1]
-
-    def _fitting(self, way: Way, sample: Sample, what: str) -> Coded | None:
-        """Code a sample; None if its integers do not leave HEADROOM bits free."""
-        try:
-            coded = self.run(way, sample.features, what)
-        except Overflow:
-            return None
-        return coded if (coded.peak_bits or 0) < STATE_BITS - 1 - HEADROOM else None
+def _counted(counts: NDArray[np.int32], steps: int, quantum: float, found: Spikes) -> Coded:
+    """Read spikes counted over so many steps as activations."""
+    sent = found.per_step[:, :steps].sum(axis=1).astype(np.float64)
+    return _coded(quantum * counts.astype(np.float64) / steps, sent, sent * (counts.shape[1] - 1))
 
 
 def one_step_late(inhibition: Inhibition) -> Inhibition:
@@ -288,18 +271,23 @@ def deployed(
     if atoms is not None and atoms > m:
         raise UserError(f"--atoms {atoms}: the dictionary has {m}")
     m = atoms or m
-    one_layer = 8 * 3 * m * m if m <= LARGEST_ONE_LAYER else 0
-    floating = memory_needed("working-set", BATCH, m, n, params.steps)
-    held, image = (4 + 3 * 8) * m * n + one_layer + floating, 8 * DOUBLES * (m + n)
-    spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers")
+    held, image = (4 + 3 * 8) * m * n + memory_needed("working-set", BATCH, m, n, params.steps), 8 * DOUBLES * (m + n)
+    spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers") - held
+    if one_layer := spare > 2 * m * m + BATCH * image:
+        spare -= 2 * m * m
+    if gramian := spare > 4 * m * m + BATCH * image:
+        spare -= 4 * m * m
+    batch = max(1, min(BATCH, spare // image))
     kept = _best(dictionary, atoms, memory, track)
     exemplars = Exemplars(dictionary.take("atoms", kept), dictionary.read("labels")[kept], len(dictionary.info.classes))
     require_unit_norm(exemplars.atoms, dictionary)
-    return Deployment(exemplars, params, decoders, weight_bits, min(BATCH, (spare - held) // image), track)
+    return Deployment(exemplars, params, decoders, weight_bits, batch, one_layer, gramian, track)
 
 
-def sample(dictionary: store.Dictionary, split: str, images: int | Literal["all"], seed: int) -> Sample:
-    """Draw images of a split, as the dictionary sees them.
+def sample(
+    dictionary: store.Dictionary, split: str, images: int | Literal["all"], seed: int, at_most: int | None = None
+) -> Sample:
+    """Draw images of a split, as the dictionary sees them; no more than so many, even of all.
 
     Raises:
         UserError: if there are none.
@@ -312,7 +300,10 @@ def sample(dictionary: store.Dictionary, split: str, images: int | Literal["all"
         )
     features = store.open_store(paths.features(split), store.FeaturesInfo)
     require_same_extractor(features, dictionary)
-    rows = drawn(features.shape("features")[0], images, seed)
+    there = features.shape("features")[0]
+    rows = drawn(there, images, seed)
+    if at_most and len(rows) > at_most:
+        rows = drawn(there, at_most, seed)
     return drawn_sample(dictionary, features, rows)
 
 
@@ -331,11 +322,6 @@ def agreement(ours: SparseCodes, theirs: SparseCodes) -> float:
     both = len(set(keys[0].tolist()) & set(keys[1].tolist()))
     either = len(keys[0]) + len(keys[1]) - both
     return both / either if either else 1.0
-
-
-def largest(values: Sequence[float] | NDArray[Any]) -> float:
-    """Median of what images have at most; 1 where that is nothing."""
-    return float(np.median(values)) or 1.0
 
 
 def _best(dictionary: store.Dictionary, wanted: int | None, memory: int, track: Track) -> Int64:

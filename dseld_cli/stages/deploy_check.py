@@ -12,16 +12,8 @@ from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.deploy.footprint import PICOJOULES, energy, size
-from dseld_cli.evaluation.deployment import (
-    LARGEST_ONE_LAYER,
-    SPIKING_STEPS,
-    Coded,
-    Deployment,
-    Way,
-    agreement,
-    deployed,
-    sample,
-)
+from dseld_cli.evaluation.deploy_settings import CHOSEN_ON, fitted_one_layer, fitted_quantum, fitted_two_layers
+from dseld_cli.evaluation.deployment import SPIKING_STEPS, Coded, Deployment, Way, agreement, deployed, sample
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.runtime.outputs import together
@@ -45,14 +37,14 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
     decoders = registry.decoders(params.decoders, params.decoder_options)
     lca = lca_params(params.lca)
     deployment = deployed(dictionary, lca, decoders, params.run.memory, atoms, weight_bits, track)
-    val, test = (sample(dictionary, split, params.encode.images, params.encode.seed) for split in ("val", "test"))
-    rows, reference = [], None
-    for name, chosen, way in _ways(deployment, val):
-        coded = deployment.run(way, test.features, f"test, {name}")
-        reference = reference or coded
-        rows.append({"form": name, **chosen, **_figures(deployment, coded, test, reference)})
+    images, seed = params.encode.images, params.encode.seed
+    val, test = sample(dictionary, "val", images, seed, CHOSEN_ON), sample(dictionary, "test", images, seed)
+    rows, coded = [], {}
+    for name, chosen, way in _ways(deployment, val, curve := _curve_steps(params.lca.steps)):
+        coded[name] = deployment.run(way, test.features, f"test, {name}")
+        rows.append({"form": name, **chosen, **_figures(deployment, coded[name], test, coded["float"])})
     m, n = deployment.exemplars.atoms.shape
-    quantum = float(rows[-1]["quantum"])
+    *_, spikes = coded.values()
     found = {
         "dictionary": dictionary.fingerprint,
         "atoms": m,
@@ -64,7 +56,7 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         "tau": params.lca.tau,
         "steps": params.lca.steps,
         "forms": rows,
-        "curve": list(_curve(deployment, quantum, test)),
+        "curve": list(_curve(deployment, curve, coded["float"], spikes, test)),
         "size": {form: size(form, m, n, weight_bits).figures() for form in ("one-layer", "two-layer")},
     }
     path = paths.DEPLOY / f"{atoms or 'all'}.json"
@@ -76,31 +68,40 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         _show(found, path)
 
 
-def _ways(deployment: Deployment, val: Sample) -> Iterator[Named]:
+def _ways(deployment: Deployment, val: Sample, curve: Sequence[int]) -> Iterator[Named]:
     """Each way to compute codes, with what was chosen for it on val."""
     p, shifted = deployment.params, deployment.shifted
     yield "float", {}, deployment.floating(p)
     yield "float, one step late", {}, deployment.late()
     if shifted != p:
         yield f"float, tau {shifted.tau:g}", {}, deployment.floating(shifted)
-    if len(deployment.exemplars.labels) <= LARGEST_ONE_LAYER:
-        scale = deployment.fitted_one_layer(val)
+    if deployment.holds_one_layer:
+        scale = fitted_one_layer(deployment, val)
         yield "integers, one layer", {"scale": scale}, deployment.one_layer(scale)
-    scale, height = deployment.fitted_two_layers(val)
+    else:
+        m = len(deployment.exemplars.labels)
+        say(f"integers, one layer: left out, run.memory does not hold {m * m:,} weights")
+    scale, height = fitted_two_layers(deployment, val)
     chosen = {"scale": scale, "spike_height": height}
     yield "integers, two layers", chosen, deployment.two_layers(scale, height)
     steps = SPIKING_STEPS * p.steps
-    quantum = deployment.fitted_quantum(val)
-    yield f"spikes, {steps} steps", {"quantum": quantum}, deployment.spiking(steps, quantum)
+    quantum = fitted_quantum(deployment, val)
+    yield f"spikes, {steps} steps", {"quantum": quantum}, deployment.spiking(steps, quantum, look=curve)
 
 
-def _curve(deployment: Deployment, quantum: float, test: Sample) -> Iterator[dict[str, Any]]:
+def _curve_steps(steps: int) -> list[int]:
+    return sorted({max(1, round(share * steps)) for share in SHARES_OF_STEPS})
+
+
+def _curve(
+    deployment: Deployment, curve: Sequence[int], floating: Coded, spikes: Coded, test: Sample
+) -> Iterator[dict[str, Any]]:
     """Accuracy against steps, and so against what is sent, of activations and of spikes."""
     p = deployment.params
-    for steps in sorted({max(1, round(share * p.steps)) for share in SHARES_OF_STEPS}):
-        ways = {"float": deployment.floating(replace(p, steps=steps)), "spikes": deployment.spiking(steps, quantum)}
-        for form, way in ways.items():
-            coded = deployment.run(way, test.features, f"test, {form}, {steps} steps")
+    for steps in curve:
+        way = deployment.floating(replace(p, steps=steps))
+        graded = floating if steps == p.steps else deployment.run(way, test.features, f"test, float, {steps} steps")
+        for form, coded in {"float": graded, "spikes": spikes.earlier[steps]}.items():
             top1 = deployment.top1(coded, test)
             yield {"form": form, "steps": steps, "messages": coded.messages, "top1": top1}
 

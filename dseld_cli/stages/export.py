@@ -19,7 +19,8 @@ from dseld_cli.deploy import nir_graph, script
 from dseld_cli.deploy.fixed_point import run_one_layer, run_two_layers
 from dseld_cli.deploy.footprint import Form
 from dseld_cli.errors import DoesNotFit, UserError
-from dseld_cli.evaluation.deployment import LARGEST_ONE_LAYER, SPIKING_STEPS, Deployment, deployed, sample
+from dseld_cli.evaluation.deploy_settings import CHOSEN_ON, fitted_one_layer, fitted_quantum, fitted_two_layers
+from dseld_cli.evaluation.deployment import SPIKING_STEPS, Deployment, deployed, sample
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, track
 from dseld_cli.runtime.outputs import together
@@ -28,6 +29,8 @@ from dseld_cli.store import project as paths
 
 Code = Literal["graded", "spiking"]
 
+LARGEST_ONE_LAYER = 8000
+"""Atoms up to which M^2 weights are written (128 MB)."""
 EXAMPLES = 20
 """Test images whose codes travel with the network."""
 FORMAT = 2
@@ -149,7 +152,7 @@ def run(params: Params, output: Path, wanted: Wanted) -> None:
     made = deployed(dictionary, lca, decoders, memory, wanted.atoms, wanted.weight_bits, track)
     m = len(made.exemplars.labels)
     _require_size(wanted.format, code, form, m)
-    val = sample(dictionary, "val", params.encode.images, params.encode.seed)
+    val = sample(dictionary, "val", params.encode.images, params.encode.seed, CHOSEN_ON)
     test = sample(dictionary, "test", "all", params.encode.seed)
     examples = Sample(test.features[:EXAMPLES], test.truth[:EXAMPLES])
     if code == "spiking":
@@ -217,7 +220,7 @@ def _facts(made: Deployment, dictionary: store.Dictionary) -> dict[str, Any]:
 
 
 def _one_layer(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
-    scale, weights, params = made.fitted_one_layer(val), made.one_layer_weights, made.shifted
+    scale, weights, params = fitted_one_layer(made, val), made.one_layer_weights, made.shifted
     b = examples.features.astype(np.float64) @ made.exemplars.atoms.T
     found = run_one_layer(b, weights, params, scale)
     drive = np.rint(np.ldexp(b, scale) / params.tau)
@@ -226,7 +229,7 @@ def _one_layer(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[st
 
 
 def _two_layers(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
-    (scale, height), weights = made.fitted_two_layers(val), made.two_layer_weights
+    (scale, height), weights = fitted_two_layers(made, val), made.two_layer_weights
     found = run_two_layers(examples.features, weights, made.shifted, scale, height)
     drive = np.rint(np.ldexp(examples.features.astype(np.float64), scale))
     facts = _in_integers(made, scale, height, weights.exponent) | {"code_at_step": made.shifted.steps + 1}
@@ -265,7 +268,7 @@ def _floating(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str
 
 def _spiking(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
     _require_one_sided(made, made.floating(made.params), val)
-    quantum, steps = made.fitted_quantum(val, floor=False), SPIKING_STEPS * made.params.steps
+    quantum, steps = fitted_quantum(made, val, floor=False), SPIKING_STEPS * made.params.steps
     counts = made.spikes(examples.features.astype(np.float64), steps, quantum, floor=False).counts
     facts = {
         "quantum": quantum,

@@ -9,7 +9,8 @@ import pytest
 
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.errors import DoesNotFit
-from dseld_cli.evaluation.deployment import SCALES, Coded, Deployment, agreement
+from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitted_two_layers
+from dseld_cli.evaluation.deployment import Coded, Deployment, agreement
 from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.recurrence import LCAParams
 from tests.conftest import Run, image_folder, set_params
@@ -91,12 +92,12 @@ def deployment() -> Deployment:
 def test_the_finest_scale_that_fits_is_taken_and_the_cheapest_that_is_as_good(deployment: Deployment) -> None:
     sample = Sample(np.eye(2, dtype=np.float32) * 4, np.array([0, 1]))
     right, wrong = sparse(np.array([[1, 0], [0, 1]])), sparse(np.array([[0, 1], [1, 0]]))
-    scale, _ = deployment.finest(lambda scale: lambda _: Coded(right, 1, 1, peak_bits=scale + 5.5), sample, "fits")
+    scale, _ = finest(deployment, lambda scale: lambda _: Coded(right, 1, 1, peak_bits=scale + 5.5), sample, "fits")
     assert scale == 16  # 21.5 of 22 bits
     found = {1.0: Coded(right, 1, 1), 2.0: Coded(right, 1, 1), 4.0: Coded(wrong, 1, 1), 8.0: None}
-    assert deployment.cheapest(found, sample) == 2.0
+    assert cheapest(deployment, found.items(), sample) == 2.0
     with pytest.raises(DoesNotFit, match="every scale"):
-        deployment.finest(lambda scale: lambda _: Coded(right, 1, 1, peak_bits=23.0), sample, "never fits")
+        finest(deployment, lambda scale: lambda _: Coded(right, 1, 1, peak_bits=23.0), sample, "never fits")
 
 
 def test_agreement_is_the_share_of_neurons_active_in_both() -> None:
@@ -139,5 +140,5 @@ def test_the_height_that_gave_the_scale_is_not_coded_again(
     sample = Sample(np.eye(2, dtype=np.float32) * 4, np.array([0, 1]))
     heights, two_layers = [], Deployment.two_layers
     monkeypatch.setattr(Deployment, "two_layers", lambda *its: heights.append(its[2]) or two_layers(*its))
-    scale, _ = deployment.fitted_two_layers(sample)
+    scale, _ = fitted_two_layers(deployment, sample)
     assert heights.count(0) == SCALES[0] - scale + 1
