@@ -63,7 +63,7 @@ def test_nest_gives_the_same_codes(digits: tuple[np.ndarray, np.ndarray, np.ndar
     atoms, images, want = digits
     assert (want >= 0).all()  # its threshold-linear neurons are one-sided
     lateral = atoms @ atoms.T - np.eye(len(atoms))
-    nest.set_verbosity("M_ERROR")
+    nest.verbosity = nest.VerbosityLevel.ERROR
     for image, code in zip(images, want, strict=True):
         nest.ResetKernel()
         nest.SetKernelStatus(

@@ -35,7 +35,7 @@ def code(lateral: Any, drive: Any, facts: Any) -> Any:
 
 def main(folder: Path) -> int:
     """Compare all examples; 1 where one differs."""
-    nest.set_verbosity("M_ERROR")
+    nest.verbosity = nest.VerbosityLevel.ERROR
     facts, arrays = json.loads((folder / "network.json").read_text(encoding="utf-8")), np.load(folder / "network.npz")
     atoms, expected = arrays["weights"].astype(np.float64), arrays["expected"]
     lateral = atoms @ atoms.T - np.eye(len(atoms))
