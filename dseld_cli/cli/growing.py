@@ -85,10 +85,42 @@ def remove_exemplars(
     if not (names or index or compact or file):
         raise UserError("nothing to remove: give NAMEs of images or additions, --index I, --from FILE, or --compact")
     params = given.load()
+    from dseld_cli.evaluation.listing import names_in
     from dseld_cli.stages import remove_exemplars as stage
 
-    listed = stage.names_in(expanded(file)) if file else []
+    listed = names_in(expanded(file)) if file else []
     stage.run(params, [*(names or ()), *listed], index or (), compact)
+
+
+@command(commands, PANEL, ("run.memory",))
+def relabel(
+    given: Given,
+    name: Annotated[
+        str | None, typer.Argument(metavar="IMAGE", help="An image as the dictionary's source names it.")
+    ] = None,
+    label: Annotated[str | None, typer.Argument(metavar="CLASS", help="The class that it shows.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="A CSV file with columns image and suggested, or image and class."),
+    ] = None,
+) -> None:
+    """Give images of the dictionary their right class.
+
+    Adds them to the list of relabels in params.yaml, which a clone replays, and
+    brings data/dictionary.zarr up to date: no atom and no inner product
+    changes. Files stay where they are. Taken off the list, an image has its
+    old label again.
+
+    [dim]Example:[/dim]  dseld relabel train/cat/0042.png dog
+    [dim]Example:[/dim]  dseld relabel --from data/audit/labels.csv
+    """
+    if (file is None) == (name is None) or (name is None) != (label is None):
+        raise UserError("give an IMAGE and the CLASS that it shows, or --from FILE")
+    params = given.load()
+    from dseld_cli.evaluation.listing import classes_in
+    from dseld_cli.stages import relabel as stage
+
+    stage.run(params, classes_in(expanded(file)) if file else {str(name): str(label)})
 
 
 @command(commands, PANEL, ("run.memory",))
@@ -102,7 +134,7 @@ def audit(given: Given, as_json: Json = False) -> None:
     data/audit/labels.csv, exemplars.csv and audit.json, the clearest first.
 
     [dim]Example:[/dim]  dseld encode --split train --images all && dseld audit
-    [dim]Example:[/dim]  dseld remove-exemplars --from data/audit/labels.csv
+    [dim]Example:[/dim]  dseld relabel --from data/audit/labels.csv
     """
     params = given.load()
     from dseld_cli.stages import audit as stage

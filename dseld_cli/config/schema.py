@@ -200,6 +200,15 @@ class Run(Section):
     """Where products run: cpu | cuda"""
 
 
+class Relabel(Section):
+    """An image whose label was wrong."""
+
+    image: Name
+    """As the dictionary's source names it."""
+    class_: Annotated[Name, Field(alias="class")]
+    """The class that it shows."""
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -213,6 +222,9 @@ class Params(Section):
     removals: list[Name]
     """Images that are not to be used, named as the dictionary's source names them. `dseld remove-exemplars IMAGE` adds
     to it."""
+    relabels: list[Relabel]
+    """Images whose label is wrong, with the class that they show: {image: NAME, class: CLASS}. `dseld relabel` adds to
+    it; taking one off the list gives it its old label back."""
     compact: bool
     """What a removed image leaves: false, a tombstone (a neuron that never fires; nothing else changes place) | true,
     nothing (all atoms behind it move up, and their rows of the Gramian are computed again)."""

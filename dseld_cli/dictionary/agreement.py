@@ -7,7 +7,7 @@ command line, a line of params.yaml edited by hand.
 from __future__ import annotations
 
 from dseld_cli import store
-from dseld_cli.dictionary.manifest import Listed
+from dseld_cli.dictionary.manifest import REMOVED, Listed, relabels_of
 
 MOST = 3
 """Differences that are named."""
@@ -53,6 +53,7 @@ def disagreements(dictionary: store.Dictionary, listed: Listed, base: store.Base
     if base and info.segments[0].fingerprint != base.fingerprint:
         found.append(f"its base is not {base.path} as it is now")
     found += _removals(dictionary, listed)
+    found += _relabels(dictionary, listed)
     if info.removed and info.compact != listed.compact:
         found.append(f"compact is {str(listed.compact).lower()}, it was made with {str(info.compact).lower()}")
     return found
@@ -65,6 +66,20 @@ def _removals(dictionary: store.Dictionary, listed: Listed) -> list[str]:
     if removed and not listed.removals:
         found.append(f"{removed} images were removed from it, removals lists none")
     return found
+
+
+def _relabels(dictionary: store.Dictionary, listed: Listed) -> list[str]:
+    if not listed.relabels and not dictionary.info.relabelled:
+        return []
+    there = {str(name) for name in dictionary.read("source")}
+    wanted = {one.image: one.class_ for one in listed.relabels if one.image in there}
+    has = relabels_of(dictionary)
+    found = [f"relabels has {name} as {its}, it does not" for name, its in wanted.items() if has.get(name) != its]
+    return found + [
+        f"relabels does not list {name}, which is {its} in it"
+        for name, its in has.items()
+        if name not in wanted and name != REMOVED
+    ]
 
 
 def warning(dictionary: store.Dictionary, differences: list[str]) -> str | None:

@@ -12,7 +12,7 @@ from dseld_cli import store
 from dseld_cli.dictionary.duplicates import first_equal, keys_of
 from dseld_cli.dictionary.gramian_growth import GramianGrowth, Settings, panel_blocks
 from dseld_cli.dictionary.gramian_growth import grow as grow_gramian
-from dseld_cli.dictionary.manifest import Composition, Segment, unchanged_blocks
+from dseld_cli.dictionary.manifest import Composition, Segment, other_labels, unchanged_blocks
 from dseld_cli.runtime.progress import Track, quiet
 
 ARRAYS = ("atoms", "labels", "source")
@@ -38,7 +38,8 @@ class Growth:
     def __str__(self) -> str:
         base, *added = map(len, self.composition.segments)
         removed, classes = len(self.composition.layout.removed), len(self.composition.classes)
-        holds = f"{base} base atoms, {sum(added)} added, {removed} removed, {classes} classes"
+        relabelled = f", {n} relabelled" if (n := len(self.composition.relabelled)) else ""
+        holds = f"{base} base atoms, {sum(added)} added, {removed} removed{relabelled}, {classes} classes"
         if self.kept < 0:
             return f"{self.dictionary.path}: up to date, {holds}"
         return f"{self.dictionary.path}: {holds}; {self.blocks - self.kept} of {self.blocks} blocks of atoms written"
@@ -55,7 +56,8 @@ def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:
         old = store.reusable(path, store.DictionaryInfo)
         n_blocks = -(-len(wanted.layout.images) // store.spec.ROWS)
         same = unchanged_blocks(old, wanted) if old else []
-        kept = [(name, _key(name, i)) for name in ARRAYS for i in same]
+        stale = set(other_labels(old, wanted)) if old else set()
+        kept = [(name, _key(name, i)) for name in ARRAYS for i in same if name != "labels" or i not in stale]
         if old and wanted.is_of(old):
             kept = [(name, key) for name, key in track(kept, len(kept), "verifying") if old.intact(name, key)]
             if len(kept) == len(ARRAYS) * n_blocks and _map_intact(old):

@@ -41,7 +41,8 @@ class TrainingImages:
     @classmethod
     def of(cls, features: Features, composition: Composition) -> TrainingImages:
         """Those of a split, and of the additions of a dictionary."""
-        return cls([Segment("", features, composition.transform), *composition.segments[1:]], composition.classes)
+        base, *added = composition.segments
+        return cls([Segment("", features, base.transform, base.relabels), *added], composition.classes)
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))

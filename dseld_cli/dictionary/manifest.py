@@ -9,8 +9,8 @@ fires; no other atom changes place. Compaction drops the tombstones, and all ato
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -30,6 +30,18 @@ REMOVED = "(removed)"
 Rows = NDArray[np.int64]
 
 
+class Relabelled(Protocol):
+    """An image whose label was wrong."""
+
+    @property
+    def image(self) -> str:
+        """As the dictionary's `source` names it."""
+
+    @property
+    def class_(self) -> str:
+        """The class that it shows."""
+
+
 class Listed(Protocol):
     """What a dictionary is to consist of beside its base, as params.yaml lists it."""
 
@@ -40,6 +52,10 @@ class Listed(Protocol):
     @property
     def removals(self) -> Sequence[str]:
         """Images that are not to be used, as the dictionary's `source` names them."""
+
+    @property
+    def relabels(self) -> Sequence[Relabelled]:
+        """Images whose label is wrong, as the dictionary's `source` names them, with their class."""
 
     @property
     def compact(self) -> bool:
@@ -54,12 +70,14 @@ class Segment:
         name: BASE, or the addition as params.yaml lists it; "" for a split, whose images are named as they are.
         origin: base dictionary, or features.
         transform: map of the base's, through which these features go.
+        relabels: classes of images whose label is wrong, by name; of other segments, too.
 
     """
 
     name: str
     origin: store.Base | store.Features
     transform: Transform | None = None
+    relabels: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.origin.shape("labels")[0]
@@ -70,8 +88,17 @@ class Segment:
         return list(self.origin.info.classes)
 
     def labels(self, classes: Sequence[str]) -> Rows:
-        """Class of each image, (n,), as an index into `classes`."""
-        return relabel(self.origin.read("labels"), self.classes, classes)
+        """Class of each image, (n,), as an index into `classes`; -1 for one that it lacks."""
+        found = relabel(self.origin.read("labels"), self.classes, classes)
+        for row in self.relabelled:
+            name = self.relabels[str(self.source[row])]
+            found[row] = classes.index(name) if name in classes else -1
+        return found
+
+    @cached_property
+    def relabelled(self) -> list[int]:
+        """Rows of images whose label is wrong."""
+        return [row for row, name in enumerate(self.source) if name in self.relabels] if self.relabels else []
 
     @cached_property
     def source(self) -> store.Array:
@@ -132,9 +159,22 @@ class Composition:
 
     @property
     def unmatched(self) -> list[str]:
-        """Removals that name no image."""
-        known = set(self.source) if self.removals else set()
-        return [name for name in self.removals if name not in known]
+        """Removals and relabels that name no image, after the key that lists them."""
+        relabels = self.segments[0].relabels
+        known = set(self.source) if self.removals or relabels else set()
+        lists = {"removals": self.removals, "relabels": list(relabels)}
+        return [f"{key}: {name}" for key, names in lists.items() for name in names if name not in known]
+
+    @cached_property
+    def relabelled(self) -> tuple[store.RelabelInfo, ...]:
+        """Rows over all segments with the class that they are of instead of their own."""
+        starts = np.cumsum([0, *map(len, self.segments)])
+        its = (
+            (start + row, segment)
+            for start, segment in zip(starts, self.segments, strict=False)
+            for row in segment.relabelled
+        )
+        return tuple(store.RelabelInfo(int(row), segment.relabels[str(self.source[row])]) for row, segment in its)
 
     @cached_property
     def source(self) -> store.Array:
@@ -174,6 +214,7 @@ class Composition:
             classes=tuple(self.classes),
             extractor=base.info.extractor,
             transform=base.info.transform if isinstance(base.info, store.BaseInfo) else None,
+            relabelled=self.relabelled or None,
         )
 
     def is_of(self, dictionary: store.Dictionary) -> bool:
@@ -201,19 +242,26 @@ def compose(base: store.Base, listed: Listed, features: Callable[[str], store.Fe
     """Put together the dictionary that is listed; `features` opens those of an addition.
 
     Raises:
-        UserError: if an addition is not there, is listed twice, or does not go with the base.
+        UserError: if an addition is not there, is listed twice, or does not go with the base, or a relabel names a
+            class that no image has.
 
     """
-    transform = of(base)
-    segments = [Segment(BASE, base, transform)]
+    transform, relabels = of(base), {one.image: one.class_ for one in listed.relabels}
+    segments = [Segment(BASE, base, transform, relabels)]
     for name in listed.additions:
         found = features(name)
         require_same_extractor(found, base)
         twin = next((s.name for s in segments if s.origin.fingerprint == found.fingerprint), None)
         if twin:
             raise UserError(f"additions: {name} was added already, as {twin}: list it once")
-        segments.append(Segment(name, found, transform))
-    return Composition(segments, listed.removals, listed.compact)
+        segments.append(Segment(name, found, transform, relabels))
+    wanted = Composition(segments, listed.removals, listed.compact)
+    if unknown := sorted(set(relabels.values()) - set(wanted.classes)):
+        image = next(name for name, its in relabels.items() if its == unknown[0])
+        raise UserError(
+            f"relabels: {image} as {unknown[0]}, a class that no image has; known are {', '.join(wanted.classes[:10])}"
+        )
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -265,6 +313,26 @@ def unchanged_blocks(old: store.Dictionary, wanted: Composition) -> list[int]:
         )
 
     return [i for i, part in enumerate(store.blocks(len(now.images))) if same(part)]
+
+
+def other_labels(old: store.Dictionary, wanted: Composition) -> list[int]:
+    """Blocks of rows in which labels of the older dictionary are corrected otherwise than in the wanted one."""
+    changed = [one.row for one in set(old.info.relabelled or ()) ^ set(wanted.relabelled)]
+    images = wanted.layout.images
+    return [i for i, part in enumerate(store.blocks(len(images))) if np.isin(images[part], changed).any()]
+
+
+def relabels_of(dictionary: store.Dictionary) -> dict[str, str]:
+    """Classes of the images whose label was wrong, by the images' names."""
+    if not (classes := {one.row: one.label for one in dictionary.info.relabelled or ()}):
+        return {}
+    images, source = Layout.of(dictionary).images, dictionary.read("source")
+    return {str(source[place]): classes[int(row)] for place, row in enumerate(images) if int(row) in classes}
+
+
+def training_labels(features: store.Features, dictionary: store.Dictionary) -> Rows:
+    """Class of each image of a split (n,), wrong labels corrected, as an index into the dictionary's classes."""
+    return Segment("", features, None, relabels_of(dictionary)).labels(dictionary.info.classes)
 
 
 def in_common(dictionary: store.Dictionary, wanted: Composition) -> int:

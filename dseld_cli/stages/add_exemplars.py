@@ -56,7 +56,7 @@ def _composed(params: Params, base: store.Base) -> Composition:
     sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
     wanted = compose(base, params, sources.features)
     for name in wanted.unmatched:
-        warn(f"removals: {name} names no image of the base or an addition")
+        warn(f"{name} names no image of the base or an addition")
     return wanted
 
 

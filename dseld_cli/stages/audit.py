@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.config.schema import Params
-from dseld_cli.dictionary.checks import relabel
 from dseld_cli.dictionary.codes import batches, read_codes
 from dseld_cli.dictionary.leave_one_out import own_atoms
+from dseld_cli.dictionary.manifest import training_labels
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation.audit import Argued, argued, influence, taken, twins
@@ -90,7 +90,7 @@ def run(params: Params, as_json: bool) -> None:
     if len(classes) < 2:
         raise UserError(f"{dictionary.path} has one class only: no label can be argued against")
     arrays_within(params.run.memory, 24 * len(rows) * len(classes), f"the scores of {len(rows)} training images")
-    labels = relabel(features.read("labels"), features.info.classes, classes)[rows]
+    labels = training_labels(features, dictionary)[rows]
     if (labels < 0).any():
         raise DoesNotFit(f"{features.path} has images of classes that {dictionary.path} lacks: build it from them")
     in_memory = 4 * dictionary.shape("atoms")[0] * dictionary.shape("atoms")[1] <= params.run.memory // 3
@@ -264,4 +264,7 @@ def _show_pairs(equal: Sequence[Pair]) -> None:
         table(title, ["image", "label", "exemplar", "its label", "cosine"], rows)
     say(f"{paths.AUDIT}/labels.csv, exemplars.csv, pairs.csv, audit.json")
     file = paths.AUDIT / "labels.csv"
-    say(f"the first are the surest: leave in {file} what is to go, then `dseld remove-exemplars --from {file}`")
+    say(
+        f"the first are the surest: leave in {file} what is wrong, then `dseld relabel --from {file}`, or "
+        "`dseld remove-exemplars`"
+    )

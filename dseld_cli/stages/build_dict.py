@@ -31,7 +31,7 @@ def run(params: Params, base_only: bool = False) -> None:
     sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
     wanted = compose(base, params, sources.features)
     for name in wanted.unmatched:
-        warn(f"removals: {name} names no image of the base or an addition")
+        warn(f"{name} names no image of the base or an addition")
     say(str(grow(paths.DICTIONARY, wanted, track)))
 
 

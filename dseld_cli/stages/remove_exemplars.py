@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -19,33 +17,7 @@ from dseld_cli.dictionary.growth import grow_both
 from dseld_cli.dictionary.manifest import Composition, compose, in_common
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say, track, warn
-from dseld_cli.runtime.text import uncell
 from dseld_cli.store import project as paths
-
-
-def names_in(file: Path) -> list[str]:
-    """Names in a file: the column `image` of a CSV file, or one a line; none of them twice.
-
-    Rows whose column `exemplar` says no, as `dseld audit` writes it, are left out: they are not in the dictionary.
-
-    Raises:
-        UserError: if there is no such file, it is no text, or names nothing.
-
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--from {file}: it cannot be read as text: {error}") from None
-    lines = text.splitlines()
-    header = next(csv.reader(lines[:1]), [])
-    rows = list(csv.DictReader(lines)) if "image" in header else [{"image": name} for name in lines]
-    found = [row["image"] or "" for row in rows if row.get("exemplar") != "no"]
-    if len(found) < len(rows):
-        say(f"{len(rows) - len(found)} of the {len(rows)} images in {file} are no exemplars: nothing to take out there")
-    names = [uncell(name) for name in found if name.strip()]
-    if not names:
-        raise UserError(f"--from {file}: it names no exemplar")
-    return list(dict.fromkeys(names))
 
 
 def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), compact: bool = False) -> None:

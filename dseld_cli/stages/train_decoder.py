@@ -11,8 +11,8 @@ from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import Given, Trainable
 from dseld_cli.decoders.registry import decoder
-from dseld_cli.dictionary.checks import relabel
 from dseld_cli.dictionary.codes import read_codes
+from dseld_cli.dictionary.manifest import training_labels
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.runtime.budget import arrays_within
@@ -80,7 +80,7 @@ def _train(
     needed = int(3 * codes_bytes) + 6 * 4 * m * len(classes)
     arrays_within(params.run.memory, needed, f"the codes of {stored.shape('rows')[0]} images and {name} in training")
     rows, seed = stored.read("rows"), params.train_decoder.seed
-    truth = relabel(features.read("labels"), features.info.classes, classes)[rows]
+    truth = training_labels(features, dictionary)[rows]
     given = Given(
         dictionary.read("labels"),
         len(classes),

@@ -16,6 +16,7 @@ from dseld_cli.store.provenance import (
     Info,
     NetworkInfo,
     PredictionsInfo,
+    RelabelInfo,
     SegmentInfo,
 )
 from dseld_cli.store.reader import (
@@ -64,6 +65,7 @@ __all__ = [
     "NetworkInfo",
     "Predictions",
     "PredictionsInfo",
+    "RelabelInfo",
     "Rows",
     "SegmentInfo",
     "Spec",

@@ -103,9 +103,23 @@ class SegmentInfo:
     images: int
 
 
+@dataclass(frozen=True)
+class RelabelInfo:
+    """A row, over all segments, with the class that it is of instead of its own."""
+
+    row: int
+    label: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class DictionaryInfo(_Classed):
-    """The current dictionary: its segments in order, which of their images are removed, and its base's transform."""
+    """The current dictionary: its segments in order, what became of their images, and its base's transform.
+
+    Attributes:
+        removed: rows, over all segments, that are not used.
+        relabelled: rows whose own label is wrong.
+
+    """
 
     kind = "dictionary"
     extractor: Mapping[str, str]
@@ -113,6 +127,7 @@ class DictionaryInfo(_Classed):
     removed: tuple[int, ...]
     compact: bool
     transform: str | None = None
+    relabelled: tuple[RelabelInfo, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dseld_cli.cli.app import app
 from tests.conftest import Run, set_params
 
 COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars"]
-COMMANDS += ["remove-exemplars", "audit", "classify", "verify", "deploy-check", "export"]
+COMMANDS += ["remove-exemplars", "relabel", "audit", "classify", "verify", "deploy-check", "export"]
 COMMANDS += ["train-decoder", "baselines", "workload", "reconstruct", "report", "sweep", "tune", "init", "timing"]
 
 

@@ -40,6 +40,7 @@ MAY = {
     "condense --keep 4": {"rich", *KERNELS, *ARRAYS},
     "deploy-check": {"rich", *KERNELS, *ARRAYS},
     "export chip": ARRAYS | KERNELS,
+    "relabel train/ant/0.png bee": {"PIL", *ARRAYS},
     "remove-exemplars --index 0": {"PIL", *ARRAYS},
 }
 """Heavy modules that a command may have loaded when it is done, in the order that a project needs them."""

@@ -14,10 +14,17 @@ from dseld_cli.dictionary.manifest import compose
 
 
 @dataclass
+class Relabel:
+    image: str
+    class_: str
+
+
+@dataclass
 class Listing:
     additions: list[str] = field(default_factory=list)
     removals: list[str] = field(default_factory=list)
     compact: bool = False
+    relabels: tuple[Any, ...] = ()
 
 
 INFOS: dict[str, store.Info] = {
@@ -78,6 +85,16 @@ def test_every_difference_is_named(base: Any, listing: Listing, said: list[str])
     found = dictionary(base, Listing(["june.zarr"], ["0/3"]))
     assert disagreements(found, listing, base) == said
     assert said[0] in str(warning(found, said))
+
+
+def test_another_class_of_an_image_is_a_difference(base: Any) -> None:
+    right, wrong = (Listing(["june.zarr"], relabels=(Relabel(name, "ant"),)) for name in ("0/3", "june.zarr:1/2"))
+    found = dictionary(base, right)
+    assert disagreements(found, right, base) == []
+    assert disagreements(found, wrong, base) == [
+        "relabels has june.zarr:1/2 as ant, it does not",
+        "relabels does not list 0/3, which is ant in it",
+    ]
 
 
 def test_another_order_and_another_base_are_differences(base: Any) -> None:

@@ -17,6 +17,7 @@ class Listing:
     additions: tuple[str, ...]
     removals: tuple[str, ...] = ()
     compact: bool = False
+    relabels: tuple[Any, ...] = ()
 
 
 def made(path: Path, kind: str, rows: str, content: np.ndarray, classes: list[str]) -> Any:

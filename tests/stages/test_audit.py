@@ -10,6 +10,7 @@ from PIL import Image
 
 from dseld_cli import store
 from dseld_cli.decoders.base import Given
+from dseld_cli.dictionary.manifest import training_labels
 from dseld_cli.evaluation.audit import argued, influence, taken, twins
 from dseld_cli.runtime.text import cell, uncell
 from dseld_cli.store import project as paths
@@ -62,6 +63,69 @@ def test_its_table_is_what_remove_exemplars_takes(mislabelled: Path, run: Run) -
     assert not left & {row["image"] for row in rows}
     assert len(left) == 90 - len(rows) + 1  # and the word for tombstones
     assert "was not made from" in run("audit", ok=False).stderr
+
+
+def labels() -> dict[str, str]:
+    opened = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    names = [opened.info.classes[label] for label in opened.read("labels")]
+    return dict(zip(map(str, opened.read("source")), names, strict=True))
+
+
+def test_its_table_is_what_relabel_takes_and_the_list_brings_the_old_labels_back(mislabelled: Path, run: Run) -> None:
+    run("audit")
+    table = Path("data/audit/labels.csv")
+    with table.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["image"].removeprefix("train/") in SWAPPED]
+    table.write_text("image,suggested\n" + "".join(f"{row['image']},{row['suggested']}\n" for row in rows))
+    before, opened = labels(), store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    fingerprint, atoms = opened.fingerprint, opened.read("atoms")
+    run("gramian")
+    tiles = store.open_store(paths.GRAMIAN, store.GramianInfo).fingerprint
+    said = run("relabel --from data/audit/labels.csv").stdout
+    assert "3 relabelled" in said and "0 of 1 blocks of atoms written" in said
+    right = {f"train/{name}": shown for name, shown in SWAPPED.items()}
+    assert labels() == before | right
+    np.testing.assert_array_equal(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("atoms"), atoms)
+    assert store.open_store(paths.GRAMIAN, store.GramianInfo).fingerprint == tiles
+    run("encode --split train")
+    found = json.loads(run("audit --json").stdout)
+    assert not right.keys() & {one["image"] for one in found["suspects"]}, "their labels are right now"
+    set_params(relabels=[])
+    assert "relabels does not list train/" in run("classify images/test/ant/0.png").stderr
+    run("add-exemplars")
+    assert labels() == before
+    assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint == fingerprint
+
+
+def test_a_decoder_learns_from_the_right_labels(mislabelled: Path, run: Run) -> None:
+    run("relabel train/bee/3.png ant")
+    run("relabel train/bee/3.png cat")
+    dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    features = store.open_store(paths.features("train"), store.FeaturesInfo)
+    found = dict(zip(map(str, features.read("source")), training_labels(features, dictionary), strict=True))
+    assert dictionary.info.classes[found["train/bee/3.png"]] == "cat"
+    assert dictionary.info.classes[found["train/bee/4.png"]] == "bee"
+    assert Path("params.yaml").read_text().count("train/bee/3.png") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("relabel", "give an IMAGE and the CLASS"),
+        ("relabel train/bee/3.png", "give an IMAGE and the CLASS"),
+        ("relabel train/nobody.png ant", "train/nobody.png is no image in data/dictionary.zarr"),
+        ("relabel train/bee/3.png dog", "a class that no image has; known are ant, bee, cat"),
+        ("relabel --from images", "cannot be read as text"),
+        ("relabel --from names.txt", "no CSV table with the columns image and suggested"),
+        ("relabel --from empty.csv", "train/bee/3.png has nothing in the column class"),
+    ],
+)
+def test_a_mistaken_relabel_changes_nothing(mislabelled: Path, run: Run, command: str, said: str) -> None:
+    Path("names.txt").write_text("train/bee/3.png\n")
+    Path("empty.csv").write_text("image,class\ntrain/bee/3.png,\n")
+    before, text = labels(), Path("params.yaml").read_text()
+    assert said in run(command, ok=False).stderr
+    assert labels() == before and Path("params.yaml").read_text() == text
 
 
 @pytest.mark.parametrize(

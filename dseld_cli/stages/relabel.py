@@ -1,0 +1,50 @@
+"""`dseld relabel`: give images of the current dictionary another class than their data set does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dseld_cli import store
+from dseld_cli.config.edit import edited
+from dseld_cli.config.load import load
+from dseld_cli.config.schema import Params, Relabel
+from dseld_cli.dictionary.additions import Sources
+from dseld_cli.dictionary.gramian_growth import Settings
+from dseld_cli.dictionary.growth import grow_both
+from dseld_cli.dictionary.manifest import compose
+from dseld_cli.errors import UserError
+from dseld_cli.runtime.console import say, track
+from dseld_cli.store import project as paths
+
+
+def run(params: Params, classes: Mapping[str, str]) -> None:
+    """Write the dictionary with other classes of some images; then put them on params.yaml's list.
+
+    Args:
+        params: budget and device; what the dictionary consists of is read anew.
+        classes: by image, named as the dictionary's source does.
+
+    Raises:
+        UserError: if an image is not in the current dictionary, or no image is of that class.
+
+    """
+    base = store.open_store(paths.BASE, store.BaseInfo)
+    with store.locked(paths.DICTIONARY):
+        params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
+        relabels = [one for one in params.relabels if one.image not in classes]
+        relabels += [Relabel.model_validate({"image": image, "class": name}) for image, name in classes.items()]
+        sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
+        wanted = compose(base, params.model_copy(update={"relabels": relabels}), sources.features)
+        _require_exemplars(classes, set(wanted.source) - set(params.removals), str(wanted.source[0]))
+        settings = Settings(params.gramian.dtype, params.run.memory)
+        with edited({"relabels": [one.model_dump(by_alias=True) for one in relabels]}):
+            for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
+                say(str(done))
+    say("next: `dvc repro` reads codes anew and lets DVC keep this version; then commit with git")
+
+
+def _require_exemplars(images: Mapping[str, str], there: set[str], example: str) -> None:
+    if missing := next((name for name in images if name not in there), None):
+        raise UserError(
+            f"{missing} is no image in {paths.DICTIONARY}: images are named as in its source, such as {example}"
+        )
