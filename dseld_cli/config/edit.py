@@ -162,6 +162,7 @@ def _written(value: object, path: Path) -> str:
     """
     yaml, found = YAML(typ="safe", pure=True), StringIO()
     yaml.default_flow_style, yaml.width = True, sys.maxsize
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = str(value).isprintable()
     try:
         str(value).encode()
