@@ -4,7 +4,8 @@
     python benchmarks/results.py WORK --run accuracy-mnist gramian
     python benchmarks/results.py WORK --run all        # hours, on two cores
 
-WORK holds projects in which `dseld extract` has run: mnist, cifar10 (EfficientNet-Lite0 at 160 px, float32) and digits.
+WORK holds projects in which `dseld extract` has run: mnist, cifar10 (EfficientNet-Lite0 at 160 px, float32) and digits;
+in cifar10-val, train is all 50,000 training images, and 2,000 of the test images, drawn at random, are val.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ RUNS = {
     "{work}/fashion-mnist.npz {work}/digits.npz --sets",
     "novelty-cifar10": "novelty.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
     "--unknown 0,1,2,3,4 5,6,7,8,9 0,2,4,6,8 --sets",
+    "deploy-mnist": "deploy.py {work}/mnist --atoms 10000 --memory 6GiB",
+    "deploy-cifar10": "deploy.py {work}/cifar10-val --images 2000 --memory 18GiB --no-one-layer",
+    "audit": "audit.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2",
 }
 """What makes each figure."""
 

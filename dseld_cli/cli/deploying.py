@@ -85,6 +85,7 @@ def export(
     """
     some = count("--atoms", atoms)
     params = given.load()
+    from dseld_cli.evaluation.deploy_formats import Wanted
     from dseld_cli.stages import export as stage
 
-    stage.run(params, expanded(output), stage.Wanted(format, code, form, some, weight_bits))
+    stage.run(params, expanded(output), Wanted(format, code, form, some, weight_bits))

@@ -7,7 +7,9 @@ command line, a line of params.yaml edited by hand.
 from __future__ import annotations
 
 from dseld_cli import store
-from dseld_cli.dictionary.manifest import REMOVED, Listed, relabels_of
+from dseld_cli.dictionary.labels import relabels_of
+from dseld_cli.dictionary.listed import Listed
+from dseld_cli.dictionary.manifest import REMOVED
 
 MOST = 3
 """Differences that are named."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import merged, normalize, relabel, require_same_extractor
+from dseld_cli.dictionary.listed import Listed
 from dseld_cli.dictionary.transform import Seen, Transform, of
 from dseld_cli.errors import UserError
 
@@ -28,38 +28,6 @@ REMOVED = "(removed)"
 """What the dictionary's `source` says of a tombstone."""
 
 Rows = NDArray[np.int64]
-
-
-class Relabelled(Protocol):
-    """An image whose label was wrong."""
-
-    @property
-    def image(self) -> str:
-        """As the dictionary's `source` names it."""
-
-    @property
-    def class_(self) -> str:
-        """The class that it shows."""
-
-
-class Listed(Protocol):
-    """What a dictionary is to consist of beside its base, as params.yaml lists it."""
-
-    @property
-    def additions(self) -> Sequence[str]:
-        """Feature stores and folders of images, in order."""
-
-    @property
-    def removals(self) -> Sequence[str]:
-        """Images that are not to be used, as the dictionary's `source` names them."""
-
-    @property
-    def relabels(self) -> Sequence[Relabelled]:
-        """Images whose label is wrong, as the dictionary's `source` names them, with their class."""
-
-    @property
-    def compact(self) -> bool:
-        """Whether removed images leave no tombstone."""
 
 
 @dataclass(frozen=True)
@@ -320,19 +288,6 @@ def other_labels(old: store.Dictionary, wanted: Composition) -> list[int]:
     changed = [one.row for one in set(old.info.relabelled or ()) ^ set(wanted.relabelled)]
     images = wanted.layout.images
     return [i for i, part in enumerate(store.blocks(len(images))) if np.isin(images[part], changed).any()]
-
-
-def relabels_of(dictionary: store.Dictionary) -> dict[str, str]:
-    """Classes of the images whose label was wrong, by the images' names."""
-    if not (classes := {one.row: one.label for one in dictionary.info.relabelled or ()}):
-        return {}
-    images, source = Layout.of(dictionary).images, dictionary.read("source")
-    return {str(source[place]): classes[int(row)] for place, row in enumerate(images) if int(row) in classes}
-
-
-def training_labels(features: store.Features, dictionary: store.Dictionary) -> Rows:
-    """Class of each image of a split (n,), wrong labels corrected, as an index into the dictionary's classes."""
-    return Segment("", features, None, relabels_of(dictionary)).labels(dictionary.info.classes)
 
 
 def in_common(dictionary: store.Dictionary, wanted: Composition) -> int:

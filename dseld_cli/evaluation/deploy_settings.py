@@ -19,6 +19,8 @@ from dseld_cli.evaluation.trial import Sample
 
 CHOSEN_ON = 500
 """Images that settings are chosen on, at most: a setting tried on more takes minutes, and is chosen alike."""
+CHOSEN_OVER = 10_000
+"""Atoms over which it is so many; over more, fewer images for the same work."""
 SCALES = range(20, 3, -1)
 """Bits after the point of all states, the finest first."""
 HEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -31,6 +33,11 @@ HOPELESS = 4
 """Times TOLERANCE below the best, from which on nothing cheaper is tried."""
 HEADROOM = 1
 """Bits that images which settings are chosen on leave free: others may need more."""
+
+
+def chosen_on(its: Deployment) -> int:
+    """Count the images that settings are chosen on, at most."""
+    return max(1, min(CHOSEN_ON, CHOSEN_ON * CHOSEN_OVER // len(its.exemplars.labels)))
 
 
 def fitted_one_layer(its: Deployment, val: Sample) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +26,13 @@ from dseld_cli.deploy.fixed_point import (
 )
 from dseld_cli.deploy.kernels import of_few
 from dseld_cli.deploy.spiking import Spikes, run_spiking
-from dseld_cli.dictionary.checks import require_same_extractor, require_unit_norm
-from dseld_cli.dictionary.manifest import Layout
-from dseld_cli.dictionary.representative import representative
-from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.evaluation import metrics
-from dseld_cli.evaluation.trial import Exemplars, Sample, drawn_sample
-from dseld_cli.images.sampling import drawn
+from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.codes import SparseCodes
-from dseld_cli.lca.encoder import Encoder, memory_needed
+from dseld_cli.lca.encoder import Encoder
 from dseld_cli.lca.recurrence import Inhibition, LCAParams, Response, run_lca
-from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.engine import on_all_cores, shares
 from dseld_cli.runtime.progress import Track, quiet
-from dseld_cli.store import project as paths
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -50,8 +43,6 @@ SPIKING_STEPS = 2
 """Times the steps of the graded network that spikes are counted over."""
 BATCH = 128
 """Images worked on together."""
-DOUBLES = 10
-"""Arrays of float64 numbers, one per neuron and image, that a step keeps at a time."""
 TILE = 2048
 """Rows of G that are computed at a time."""
 
@@ -252,61 +243,6 @@ def one_step_late(inhibition: Inhibition) -> Inhibition:
     return deliver
 
 
-def deployed(
-    dictionary: store.Dictionary,
-    params: LCAParams,
-    decoders: Mapping[str, Decoder],
-    memory: int,
-    atoms: int | None,
-    weight_bits: int,
-    track: Track,
-) -> Deployment:
-    """Read a dictionary: so many atoms that represent their classes best, in their places; None: all.
-
-    Raises:
-        UserError: if there are not so many, or memory does not hold them.
-
-    """
-    m, n = dictionary.shape("atoms")
-    if atoms is not None and atoms > m:
-        raise UserError(f"--atoms {atoms}: the dictionary has {m}")
-    m = atoms or m
-    held, image = (4 + 3 * 8) * m * n + memory_needed("working-set", BATCH, m, n, params.steps), 8 * DOUBLES * (m + n)
-    spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers") - held
-    if one_layer := spare > 2 * m * m + BATCH * image:
-        spare -= 2 * m * m
-    if gramian := spare > 4 * m * m + BATCH * image:
-        spare -= 4 * m * m
-    batch = max(1, min(BATCH, spare // image))
-    kept = _best(dictionary, atoms, memory, track)
-    exemplars = Exemplars(dictionary.take("atoms", kept), dictionary.read("labels")[kept], len(dictionary.info.classes))
-    require_unit_norm(exemplars.atoms, dictionary)
-    return Deployment(exemplars, params, decoders, weight_bits, batch, one_layer, gramian, track)
-
-
-def sample(
-    dictionary: store.Dictionary, split: str, images: int | Literal["all"], seed: int, at_most: int | None = None
-) -> Sample:
-    """Draw images of a split, as the dictionary sees them; no more than so many, even of all.
-
-    Raises:
-        UserError: if there are none.
-
-    """
-    if not store.present(paths.features(split)):
-        raise StoreMissing(
-            f"no features of the {split} split: scales and spikes are chosen on val, and reported on test; add val to "
-            "extract.splits in params.yaml, run `dseld extract` and `dseld build-dict`"
-        )
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
-    require_same_extractor(features, dictionary)
-    there = features.shape("features")[0]
-    rows = drawn(there, images, seed)
-    if at_most and len(rows) > at_most:
-        rows = drawn(there, at_most, seed)
-    return drawn_sample(dictionary, features, rows)
-
-
 def _coded(
     code: Float64, messages: Float64, operations: Float64, peak: float | None = None, negative: int = 0
 ) -> Coded:
@@ -322,16 +258,3 @@ def agreement(ours: SparseCodes, theirs: SparseCodes) -> float:
     both = len(set(keys[0].tolist()) & set(keys[1].tolist()))
     either = len(keys[0]) + len(keys[1]) - both
     return both / either if either else 1.0
-
-
-def _best(dictionary: store.Dictionary, wanted: int | None, memory: int, track: Track) -> Int64:
-    """Find the atoms of which so many represent their classes best, rising; tombstones come last."""
-    everything = np.arange(dictionary.shape("atoms")[0])
-    if wanted is None:
-        return everything
-    gone = Layout.of(dictionary).tombstones
-    there = everything[~gone]
-    most = max(store.spec.ROWS, memory // 4 // (4 * dictionary.shape("atoms")[1]))
-    labels = dictionary.read("labels")[there]
-    order = representative(lambda rows: dictionary.take("atoms", there[rows]), labels, 0, most, track)
-    return np.sort(np.concatenate([there[order], everything[gone]])[:wanted])

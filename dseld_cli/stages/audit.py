@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.codes import batches, read_codes
+from dseld_cli.dictionary.labels import training_labels
 from dseld_cli.dictionary.leave_one_out import own_atoms
-from dseld_cli.dictionary.manifest import training_labels
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation.audit import Argued, argued, influence, taken, twins

@@ -12,8 +12,9 @@ from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.deploy.footprint import PICOJOULES, energy, size
-from dseld_cli.evaluation.deploy_settings import CHOSEN_ON, fitted_one_layer, fitted_quantum, fitted_two_layers
-from dseld_cli.evaluation.deployment import SPIKING_STEPS, Coded, Deployment, Way, agreement, deployed, sample
+from dseld_cli.evaluation.deploy_inputs import deployed, sample
+from dseld_cli.evaluation.deploy_settings import chosen_on, fitted_one_layer, fitted_quantum, fitted_two_layers
+from dseld_cli.evaluation.deployment import SPIKING_STEPS, Coded, Deployment, Way, agreement
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.runtime.outputs import together
@@ -38,7 +39,7 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
     lca = lca_params(params.lca)
     deployment = deployed(dictionary, lca, decoders, params.run.memory, atoms, weight_bits, track)
     images, seed = params.encode.images, params.encode.seed
-    val, test = sample(dictionary, "val", images, seed, CHOSEN_ON), sample(dictionary, "test", images, seed)
+    val, test = sample(dictionary, "val", images, seed, chosen_on(deployment)), sample(dictionary, "test", images, seed)
     rows, coded = [], {}
     for name, chosen, way in _ways(deployment, val, curve := _curve_steps(params.lca.steps)):
         coded[name] = deployment.run(way, test.features, f"test, {name}")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,15 +17,15 @@ from dseld_cli.deploy import nir_graph, script
 from dseld_cli.deploy.fixed_point import run_one_layer, run_two_layers
 from dseld_cli.deploy.footprint import Form
 from dseld_cli.errors import DoesNotFit, UserError
-from dseld_cli.evaluation.deploy_settings import CHOSEN_ON, fitted_one_layer, fitted_quantum, fitted_two_layers
-from dseld_cli.evaluation.deployment import SPIKING_STEPS, Deployment, deployed, sample
+from dseld_cli.evaluation.deploy_formats import FORMATS, Code, Wanted
+from dseld_cli.evaluation.deploy_inputs import deployed, sample
+from dseld_cli.evaluation.deploy_settings import chosen_on, fitted_one_layer, fitted_quantum, fitted_two_layers
+from dseld_cli.evaluation.deployment import SPIKING_STEPS, Deployment
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, track
 from dseld_cli.runtime.outputs import together
 from dseld_cli.runtime.text import json_text
 from dseld_cli.store import project as paths
-
-Code = Literal["graded", "spiking"]
 
 LARGEST_ONE_LAYER = 8000
 """Atoms up to which M^2 weights are written (128 MB)."""
@@ -49,94 +47,6 @@ IN_FLOATS = {"weights": "the atoms, unit-norm rows", "expected": "their codes, a
 IN_SPIKES = {"weights": "the atoms, unit-norm rows", "expected": "spikes of each neuron over all steps"}
 
 
-@dataclass(frozen=True)
-class Format:
-    """What a format can express.
-
-    Attributes:
-        code: the codes that it has; the first where nothing is asked for.
-        form: the forms that it has, alike.
-        why: for the rest, what it lacks.
-        most: atoms that it holds, at most.
-        runs: where it runs.
-        script: runs it there.
-
-    """
-
-    code: tuple[Code, ...]
-    form: tuple[Form, ...]
-    why: str = ""
-    most: int | None = None
-    runs: str = "simulator that reads it"
-    script: str | None = None
-
-
-BOTH: tuple[Form, ...] = ("two-layer", "one-layer")
-FORMATS = MappingProxyType(
-    {
-        "npz": Format(("graded", "spiking"), BOTH),
-        "lava": Format(("graded",), BOTH, "its LCA layers send graded spikes", None, "Intel's lava", "run_lava.py"),
-        "nest": Format(
-            ("graded",),
-            ("one-layer",),
-            "it has the recurrence as rate neurons that inhibit each other",
-            300,
-            "NEST",
-            "run_nest.py",
-        ),
-        "nir": Format(
-            ("spiking",),
-            ("one-layer",),
-            "NIR has no soft threshold, and norse no residual",
-            nir_graph.MOST_ATOMS,
-            "norse",
-            "run_nir.py",
-        ),
-    }
-)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be written.
-
-    Attributes:
-        format: key of FORMATS.
-        code, form: None for the format's first.
-        atoms: how many, None for all.
-        weight_bits: of integers.
-
-    """
-
-    format: str
-    code: Code | None = None
-    form: Form | None = None
-    atoms: int | None = None
-    weight_bits: int = 8
-
-    @property
-    def kind(self) -> tuple[Code, Form]:
-        """The code and the form.
-
-        Raises:
-            UserError: if the format cannot express them.
-
-        """
-        has = FORMATS[self.format]
-        code = self.code or has.code[0]
-        form = self.form or (has.form[0] if code == "graded" else "one-layer")
-        if code == "spiking" and form == "two-layer":
-            raise UserError(
-                "--code spiking --form two-layer: a residual is not sent in binary spikes; --form one-layer"
-            )
-        for option, value, allowed in (("code", code, has.code), ("form", form, has.form)):
-            if value not in allowed:
-                raise UserError(
-                    f"--format {self.format} --{option} {value}: {has.why}; leave --{option} out, or --format npz"
-                )
-        return code, form
-
-
 def run(params: Params, output: Path, wanted: Wanted) -> None:
     """Write the folder; scale, spike height and the worth of a spike are chosen on val.
 
@@ -152,7 +62,7 @@ def run(params: Params, output: Path, wanted: Wanted) -> None:
     made = deployed(dictionary, lca, decoders, memory, wanted.atoms, wanted.weight_bits, track)
     m = len(made.exemplars.labels)
     _require_size(wanted.format, code, form, m)
-    val = sample(dictionary, "val", params.encode.images, params.encode.seed, CHOSEN_ON)
+    val = sample(dictionary, "val", params.encode.images, params.encode.seed, chosen_on(made))
     test = sample(dictionary, "test", "all", params.encode.seed)
     examples = Sample(test.features[:EXAMPLES], test.truth[:EXAMPLES])
     if code == "spiking":

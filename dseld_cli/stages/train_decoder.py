@@ -12,7 +12,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import Given, Trainable
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.codes import read_codes
-from dseld_cli.dictionary.manifest import training_labels
+from dseld_cli.dictionary.labels import training_labels
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.runtime.budget import arrays_within

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from dseld_cli.deploy import fixed_point
 from dseld_cli.deploy.fixed_point import (
     Overflow,
     as_power_of_two,
@@ -131,3 +132,20 @@ def test_an_image_s_code_does_not_depend_on_its_batch(digits) -> None:
     atoms, images = digits
     whole = run_two_layers(images, quantise(atoms), PARAMS, 14).code
     np.testing.assert_array_equal(run_two_layers(images[3:4], quantise(atoms), PARAMS, 14).code, whole[3:4])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3], ids=["one sign", "both signs"])
+@pytest.mark.parametrize("bits", [8, 20])
+def test_weights_of_one_layer_are_those_of_the_whole_matrix_made_in_tiles(
+    monkeypatch: pytest.MonkeyPatch, shift: float, bits: int
+) -> None:
+    monkeypatch.setattr(fixed_point, "TILE", 7)
+    rows = np.random.default_rng(0).random((20, 9)) - shift
+    atoms = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    lateral = atoms @ atoms.T
+    np.fill_diagonal(lateral, 0)
+    found, whole = inhibition_weights(atoms, 32.0, bits), quantise(-lateral / 32, bits)
+    assert found.exponent == whole.exponent
+    np.testing.assert_array_equal(found.mantissa, found.mantissa.T)
+    assert np.abs(found.mantissa - whole.mantissa).max() <= (2 if shift else 1) * (bits == 20)
+    assert found.mantissa.itemsize == (2 if bits == 8 else 4)

@@ -56,6 +56,17 @@ def test_spikes_average_to_the_converged_activation() -> None:
     assert found.operations() == pytest.approx(found.counts.sum(axis=1) * 99)
 
 
+def test_counts_after_fewer_steps_are_those_of_a_run_of_so_many() -> None:
+    b, lateral = np.random.default_rng(0).normal(2, 2, (3, 20)), 0.1 * np.ones((20, 20))
+    long = run_spiking(b, lambda a: a @ lateral, LCAParams(1.0, 20.0, 90), 0.5, look=[30, 60, 90])
+    for steps, counts in long.earlier.items():
+        np.testing.assert_array_equal(
+            counts, run_spiking(b, lambda a: a @ lateral, LCAParams(1.0, 20.0, steps), 0.5).counts
+        )
+    assert long.earlier.keys() == {30, 60, 90}
+    assert (long.earlier[30] < long.counts).any()
+
+
 def test_sizes_are_the_published_arithmetic() -> None:
     one, two = size("one-layer", 50_000, 2_048), size("two-layer", 50_000, 2_048)
     assert one.chips_by_synapses == 21 and one.synapses == pytest.approx(2.5e9, rel=1e-4)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dseld_cli import store
 from dseld_cli.decoders.base import Given
-from dseld_cli.dictionary.manifest import training_labels
+from dseld_cli.dictionary.labels import training_labels
 from dseld_cli.evaluation.audit import argued, influence, taken, twins
 from dseld_cli.runtime.text import cell, uncell
 from dseld_cli.store import project as paths

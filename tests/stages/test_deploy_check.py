@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitte
 from dseld_cli.evaluation.deployment import Coded, Deployment, agreement
 from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.recurrence import LCAParams
+from dseld_cli.stages import deploy_check
 from tests.conftest import Run, image_folder, set_params
 from tests.decoders.test_decoders import sparse
 
@@ -120,6 +122,30 @@ def test_inhibition_one_step_late_is_what_the_recurrence_says_with_a_delay() -> 
             u += (atoms @ image - u - lateral @ before) / 20
             before, a = a, np.sign(u) * np.maximum(np.abs(u) - 0.5, 0)
         np.testing.assert_allclose(found.codes.to_scipy(30).toarray()[i], a, atol=1e-5)
+
+
+def test_spikes_through_the_gramian_are_those_through_the_atoms() -> None:
+    rng = np.random.default_rng(0)
+    atoms = np.abs(rng.normal(size=(30, 12)))
+    atoms = (atoms / np.linalg.norm(atoms, axis=1, keepdims=True)).astype(np.float32)
+    images = np.abs(rng.normal(size=(4, 12))).astype(np.float32)
+    made = Deployment(Exemplars(atoms, np.zeros(30, np.int64), 1), LCAParams(0.5, 20.0, 40), {})
+    found, held = made.spikes(images, 80, 0.5), replace(made, holds_gramian=True).spikes(images, 80, 0.5)
+    assert found.counts.sum() > 20
+    np.testing.assert_array_equal(found.per_step, held.per_step)
+    np.testing.assert_array_equal(found.counts, held.counts)
+
+
+def test_one_layer_is_left_out_where_memory_does_not_hold_its_weights(
+    ready: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = deploy_check.deployed
+    monkeypatch.setattr(deploy_check, "deployed", lambda *its: replace(made(*its), holds_one_layer=False))
+    said = run("deploy-check --atoms 50").stdout
+    assert "integers, one layer: left out, run.memory does not hold 2,500 weights" in said
+    forms = [one["form"] for one in json.loads(Path("data/deploy/50.json").read_text())["forms"]]
+    assert "integers, two layers" in forms
+    assert "integers, one layer" not in forms
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"dictionary": 1}', b"\xff"])
