@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dseld_cli import store
+from dseld_cli.evaluation.deploy_formats import FORMATS, Format
 from dseld_cli.store import project as paths
 from tests.conftest import Run, set_params
 from tests.stages.test_deploy_check import ready
@@ -158,10 +159,8 @@ def test_what_a_format_cannot_express_is_refused_by_name(ready: Path, run: Run, 
 def test_too_many_atoms_and_negative_activations_are_refused(
     ready: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dseld_cli.stages import export
-
-    formats = {**export.FORMATS, "nest": export.Format(("graded",), ("one-layer",), most=20)}
-    monkeypatch.setattr(export, "FORMATS", formats)
+    formats = {**FORMATS, "nest": Format(("graded",), ("one-layer",), most=20)}
+    monkeypatch.setattr("dseld_cli.stages.export.FORMATS", formats)
     assert "--atoms 20 at most" in run("export chip --format nest --atoms 30", ok=False).stderr
     assert "raise lca.tau" in run("export chip --format nest --atoms 10 --tau 1", ok=False).stderr
     set_params(build_dict__transform="centre", lca__lambda=0.05)
