@@ -12,6 +12,7 @@ from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.dictionary.checks import require_same_extractor, require_unit_norm
+from dseld_cli.dictionary.labels import training_labels
 from dseld_cli.dictionary.leave_one_out import training_images
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
@@ -116,7 +117,8 @@ def _training(params: Params, dictionary: store.Dictionary) -> Sample:
     require_same_extractor(features, dictionary)
     wanted = params.train_decoder
     rows, own = training_images(features, dictionary, wanted.codes, wanted.images, wanted.seed, params.removals)
-    return drawn_sample(dictionary, features, rows, own)
+    truth = training_labels(features, dictionary)[rows]
+    return replace(drawn_sample(dictionary, features, rows, own), truth=truth)
 
 
 def _write(key: str, split: str, rows: list[dict[str, float | None]]) -> None:

@@ -15,6 +15,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.dictionary.checks import normalize, relabel, require_same_extractor
 from dseld_cli.dictionary.duplicates import equal_to, keys
+from dseld_cli.dictionary.manifest import BASE, Segment
 from dseld_cli.dictionary.transform import Transform, fitted
 from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.evaluation.metrics import interval
@@ -91,7 +92,7 @@ def run(params: Params, transforms: Sequence[str], as_json: bool, save: bool) ->
 
 
 def _data(params: Params) -> Data:
-    """Read what is tried on, as the backbone gave it.
+    """Read what is tried on, as the backbone gave it: the base less removals, its labels corrected; no additions.
 
     Raises:
         UserError: if it is not there, or memory is too small.
@@ -111,13 +112,17 @@ def _data(params: Params) -> Data:
     arrays_within(params.run.memory, 4 * m * n * 4, f"{m} exemplars of {n} features, as they are and transformed")
     rows = drawn(val.shape("features")[0], params.encode.images, params.encode.seed)
     place = {str(name): row for row, name in enumerate(train.read("source"))}
-    of_atoms = np.array([place[str(name)] for name in base.read("source")])
-    classes = base.info.classes
+    classes, source = base.info.classes, base.read("source")
+    stay = np.flatnonzero(~np.isin(source, params.removals))
+    if not len(stay):
+        raise UserError("tune: every image of the base is on the list of removals")
+    of_atoms, m = np.array([place[str(name)] for name in source[stay]]), len(stay)
+    relabels = {one.image: one.class_ for one in params.relabels if one.class_ in classes}
     wanted = params.train_decoder
     taught = drawn(m, wanted.images if wanted.images == "all" else min(int(wanted.images), m), wanted.seed)
     return Data(
         train.take("features", of_atoms),
-        base.read("labels"),
+        Segment(BASE, base, None, relabels).labels(classes)[stay],
         val.take("features", rows),
         relabel(val.read("labels")[rows], val.info.classes, classes),
         taught,

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dseld_cli import store
 from dseld_cli.config.load import load
 from dseld_cli.evaluation.trial import SHARES, rounded, strongest_input
 from dseld_cli.stages import tune
 from dseld_cli.stages.sweep import proposed
+from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 
 
@@ -83,3 +85,15 @@ def test_an_image_to_learn_from_is_coded_without_its_copies(extracted: Path, run
     assert copies
     assert all(own == copies[0] for own in copies)
     assert len(copies) == len(copies[0])
+
+
+def test_images_that_were_removed_are_no_exemplars_and_wrong_labels_are_corrected(extracted: Path, run: Run) -> None:
+    base = store.open_store(paths.BASE, store.BaseInfo)
+    first, second = map(str, base.read("source")[:2])
+    before = tune._data(load())
+    wrong = base.info.classes[(before.labels[1] + 1) % 3]
+    set_params(removals=[first], relabels=[{"image": second, "class": wrong}])
+    after = tune._data(load())
+    np.testing.assert_array_equal(after.exemplars, before.exemplars[1:])
+    assert base.info.classes[after.labels[0]] == wrong
+    np.testing.assert_array_equal(after.labels[1:], before.labels[2:])
