@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dseld_cli.config.schema import Params
 from dseld_cli.errors import UserError
@@ -124,6 +124,8 @@ def _explain(error: Any, origins: Mapping[str, str], path: Path) -> str:
     if first["type"] == "extra_forbidden":
         known = _allowed(location[:-1])
         return f"{path}: unknown key {key}{suggestion(str(location[-1]), known)}; allowed here: {', '.join(known)}"
+    if first["type"] == "model_type":
+        return f"{origin}: {key} should have the keys {', '.join(_allowed(location))}; got {quoted(first['input'])}"
     if first["type"] == "too_short":
         return f"{origin}: {key} is empty: name at least one"
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
@@ -136,5 +138,5 @@ def _explain(error: Any, origins: Mapping[str, str], path: Path) -> str:
 def _allowed(location: list[Any]) -> list[str]:
     model: Any = Params
     for part in location:
-        model = model.model_fields[part].annotation
+        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -46,7 +46,14 @@ def test_command_line_overrides_a_value(project: Path) -> None:
         ({"removals": "june"}, "removals should be a valid list; got 'june'"),
         ({"compact": 1}, "compact should be a valid boolean; got 1"),
         ({"gramian__dtype": "float64"}, "gramian.dtype should be 'float32' or 'float16'; got 'float64'"),
-        ({"lca": 3}, "lca should be a valid dictionary"),
+        ({"lca": 3}, "lca should have the keys lambda, tau, steps; got 3"),
+        ({"relabels": ["x"]}, "relabels.0 should have the keys image, class; got 'x'"),
+        ({"relabels": [{"image": "a"}]}, "key relabels.0.class is missing"),
+        (
+            {"relabels": [{"image": "a", "clas": "b"}]},
+            "unknown key relabels.0.clas (did you mean class?); allowed here: image, class",
+        ),
+        ({"relabels": [{"image": "a", "class": 5}]}, "relabels.0.class should be a valid string; got 5"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(project: Path, change: dict[str, object], said: str) -> None:
