@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,16 @@ from dseld_cli import store
 from dseld_cli.config.recurrence import lca_params
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
+from dseld_cli.deploy.fixed_point import STATE_BITS
 from dseld_cli.deploy.footprint import PICOJOULES, energy, size
 from dseld_cli.evaluation.deploy_inputs import deployed, sample
-from dseld_cli.evaluation.deploy_settings import chosen_on, fitted_one_layer, fitted_quantum, fitted_two_layers
+from dseld_cli.evaluation.deploy_settings import (
+    chosen_on,
+    coded_within,
+    fitted_one_layer,
+    fitted_quantum,
+    fitted_two_layers,
+)
 from dseld_cli.evaluation.deployment import SPIKING_STEPS, Coded, Deployment, Way, agreement
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, say_json, table, track, warn
@@ -24,7 +31,7 @@ from dseld_cli.store import project as paths
 SHARES_OF_STEPS = (0.25, 0.5, 1.0, 2.0)
 """Of the steps of params.yaml: where accuracy against steps is looked at."""
 
-Named = tuple[str, dict[str, Any], Way]
+Form = tuple[str, dict[str, Any], Coded]
 
 
 def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> None:
@@ -41,9 +48,9 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
     images, seed = params.encode.images, params.encode.seed
     val, test = sample(dictionary, "val", images, seed, chosen_on(deployment)), sample(dictionary, "test", images, seed)
     rows, coded = [], {}
-    for name, chosen, way in _ways(deployment, val, curve := _curve_steps(params.lca.steps)):
-        coded[name] = deployment.run(way, test.features, f"test, {name}")
-        rows.append({"form": name, **chosen, **_figures(deployment, coded[name], test, coded["float"])})
+    for name, chosen, its in _forms(deployment, val, test, curve := _curve_steps(params.lca.steps)):
+        coded[name] = its
+        rows.append({"form": name, **chosen, **_figures(deployment, its, test, coded["float"])})
     m, n = deployment.exemplars.atoms.shape
     *_, spikes = coded.values()
     found = {
@@ -69,25 +76,38 @@ def run(params: Params, atoms: int | None, weight_bits: int, as_json: bool) -> N
         _show(found, path)
 
 
-def _ways(deployment: Deployment, val: Sample, curve: Sequence[int]) -> Iterator[Named]:
-    """Each way to compute codes, with what was chosen for it on val."""
+def _forms(deployment: Deployment, val: Sample, test: Sample, curve: Sequence[int]) -> Iterator[Form]:
+    """Codes of test images in each form, with what was chosen for it on val."""
     p, shifted = deployment.params, deployment.shifted
-    yield "float", {}, deployment.floating(p)
-    yield "float, one step late", {}, deployment.late()
+
+    def run(name: str, way: Way) -> Coded:
+        return deployment.run(way, test.features, f"test, {name}")
+
+    def run_in_integers(name: str, at: Callable[[int], Way], chosen: int) -> tuple[int, Coded]:
+        scale, coded = coded_within(deployment, at, chosen, test.features, f"test, {name}")
+        if scale < chosen:
+            warn(f"{name}: states leave {STATE_BITS} bits at scale 2^{chosen}, which val allowed; 2^{scale} is shown")
+        return scale, coded
+
+    yield "float", {}, run("float", deployment.floating(p))
+    yield (late := "float, one step late"), {}, run(late, deployment.late())
     if shifted != p:
-        yield f"float, tau {shifted.tau:g}", {}, deployment.floating(shifted)
+        yield (name := f"float, tau {shifted.tau:g}"), {}, run(name, deployment.floating(shifted))
     if deployment.holds_one_layer:
-        scale = fitted_one_layer(deployment, val)
-        yield "integers, one layer", {"scale": scale}, deployment.one_layer(scale)
+        one = "integers, one layer"
+        scale, coded = run_in_integers(one, deployment.one_layer, fitted_one_layer(deployment, val))
+        yield one, {"scale": scale}, coded
     else:
         m = len(deployment.exemplars.labels)
         say(f"integers, one layer: left out, run.memory does not hold {m * m:,} weights")
     scale, height = fitted_two_layers(deployment, val)
-    chosen = {"scale": scale, "spike_height": height}
-    yield "integers, two layers", chosen, deployment.two_layers(scale, height)
+    two = "integers, two layers"
+    scale, coded = run_in_integers(two, lambda scale: deployment.two_layers(scale, height), scale)
+    yield two, {"scale": scale, "spike_height": height}, coded
     steps = SPIKING_STEPS * p.steps
     quantum = fitted_quantum(deployment, val)
-    yield f"spikes, {steps} steps", {"quantum": quantum}, deployment.spiking(steps, quantum, look=curve)
+    spikes = f"spikes, {steps} steps"
+    yield spikes, {"quantum": quantum}, run(spikes, deployment.spiking(steps, quantum, look=curve))
 
 
 def _curve_steps(steps: int) -> list[int]:
