@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dseld_cli.decoders.class_sum import ClassSum
+from dseld_cli.deploy.fixed_point import Overflow
 from dseld_cli.errors import DoesNotFit
-from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitted_two_layers
+from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, coded_within, finest, fitted_two_layers
 from dseld_cli.evaluation.deployment import Coded, Deployment, agreement
 from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.recurrence import LCAParams
@@ -168,3 +169,13 @@ def test_the_height_that_gave_the_scale_is_not_coded_again(
     monkeypatch.setattr(Deployment, "two_layers", lambda *its: heights.append(its[2]) or two_layers(*its))
     scale, _ = fitted_two_layers(deployment, sample)
     assert heights.count(0) == SCALES[0] - scale + 1
+
+
+def test_an_image_that_leaves_24_bits_where_others_did_not_is_coded_at_a_coarser_scale() -> None:
+    made = Deployment(Exemplars(np.eye(2, dtype=np.float32), np.array([0, 1]), 2), LCAParams(0.5, 8.0, 8), {})
+    images = np.array([[1, 0], [0, 3000]], np.float32)
+    scale, coded = coded_within(made, made.one_layer, 14, images, "test")
+    assert scale == 12  # 3,000 (1 - (7/8)^8) is 1,970: 2^12 of it are 2^22.9
+    np.testing.assert_array_equal(coded.codes.values, made.run(made.one_layer(12), images, "again").codes.values)
+    with pytest.raises(Overflow):
+        coded_within(made, made.one_layer, 6, images * 1e6, "test")
