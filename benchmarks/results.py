@@ -56,7 +56,7 @@ RUNS = {
     "novelty-cifar10": "novelty.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
     "--unknown 0,1,2,3,4 5,6,7,8,9 0,2,4,6,8 --sets",
     "deploy-mnist": "deploy.py {work}/mnist --atoms 10000 --memory 6GiB",
-    "deploy-cifar10": "deploy.py {work}/cifar10-val --images 2000 --memory 18GiB --no-one-layer",
+    "deploy-cifar10": "deploy.py {work}/cifar10-val --images 2000 --memory 18GiB --quick",
     "audit": "audit.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2",
 }
 """What makes each figure."""

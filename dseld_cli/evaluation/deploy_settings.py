@@ -82,24 +82,6 @@ def finest(its: Deployment, at: Callable[[int], Way], sample: Sample, what: str)
     raise DoesNotFit(f"{what}: states leave {STATE_BITS} bits at every scale from 2^{SCALES[-1]} on")
 
 
-def coded_within(
-    its: Deployment, at: Callable[[int], Way], scale: int, features: NDArray[np.float32], what: str
-) -> tuple[int, Coded]:
-    """Code images (n, N) in integers at a scale that was chosen on others, or at a coarser one at which they fit.
-
-    Raises:
-        Overflow: if they fit at none.
-
-    """
-    while True:
-        try:
-            return scale, its.run(at(scale), features, what)
-        except Overflow:
-            if scale <= SCALES[-1]:
-                raise
-        scale -= 1
-
-
 def cheapest(its: Deployment, tried: Iterable[tuple[float, Coded | None]], sample: Sample) -> float:
     """Choose the last of the values that fit within TOLERANCE of the best accuracy; they go from dear to cheap."""
     top1: dict[float, float] = {}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.decoders.base import Decoder, Given, predict
 from dseld_cli.deploy.fixed_point import (
+    Overflow,
     Weights,
     as_power_of_two,
     inhibition_weights,
@@ -57,6 +58,7 @@ class Coded:
         operations: synaptic operations, on average per image.
         peak_bits: bits of the largest integer, its sign left out; None without integers.
         negative: neurons that would have fired with a negative sign and could not, in all images.
+        refused: images of which a state left its bits: their code is silent.
         earlier: the same after fewer steps, by their number, where that was asked for.
 
     """
@@ -66,6 +68,7 @@ class Coded:
     operations: float
     peak_bits: float | None = None
     negative: int = 0
+    refused: int = 0
     earlier: Mapping[int, Coded] = field(default_factory=dict)
 
     @classmethod
@@ -79,6 +82,7 @@ class Coded:
             float(share @ [part.operations for part in parts]),
             max(peaks) if peaks else None,
             sum(part.negative for part in parts),
+            sum(part.refused for part in parts),
             {steps: cls.joined([part.earlier[steps] for part in parts]) for steps in parts[0].earlier},
         )
 
@@ -230,6 +234,21 @@ def _counted(counts: NDArray[np.int32], steps: int, quantum: float, found: Spike
     """Read spikes counted over so many steps as activations."""
     sent = found.per_step[:, :steps].sum(axis=1).astype(np.float64)
     return _coded(quantum * counts.astype(np.float64) / steps, sent, sent * (counts.shape[1] - 1))
+
+
+def refusing(way: Way) -> Way:
+    """Let an image of which a state leaves its bits have a silent code, and be counted, instead of stopping all."""
+
+    def coded(features: Float32) -> Coded:
+        try:
+            return way(features)
+        except Overflow:
+            n = len(features)
+            if n > 1:
+                return Coded.joined([coded(features[: n // 2]), coded(features[n // 2 :])])
+            return replace(_coded(np.zeros((1, 1)), np.zeros(1), np.zeros(1)), refused=1)
+
+    return coded
 
 
 def one_step_late(inhibition: Inhibition) -> Inhibition:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from dseld_cli.deploy.footprint import PICOJOULES, energy, size
 from dseld_cli.evaluation.deploy_inputs import deployed, sample
 from dseld_cli.evaluation.deploy_settings import (
     chosen_on,
-    coded_within,
     fitted_one_layer,
     fitted_quantum,
     fitted_two_layers,
 )
-from dseld_cli.evaluation.deployment import SPIKING_STEPS, Coded, Deployment, Way, agreement
+from dseld_cli.evaluation.deployment import SPIKING_STEPS, Coded, Deployment, Way, agreement, refusing
 from dseld_cli.evaluation.trial import Sample
 from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.runtime.outputs import together
@@ -83,27 +82,19 @@ def _forms(deployment: Deployment, val: Sample, test: Sample, curve: Sequence[in
     def run(name: str, way: Way) -> Coded:
         return deployment.run(way, test.features, f"test, {name}")
 
-    def run_in_integers(name: str, at: Callable[[int], Way], chosen: int) -> tuple[int, Coded]:
-        scale, coded = coded_within(deployment, at, chosen, test.features, f"test, {name}")
-        if scale < chosen:
-            warn(f"{name}: states leave {STATE_BITS} bits at scale 2^{chosen}, which val allowed; 2^{scale} is shown")
-        return scale, coded
-
     yield "float", {}, run("float", deployment.floating(p))
     yield (late := "float, one step late"), {}, run(late, deployment.late())
     if shifted != p:
         yield (name := f"float, tau {shifted.tau:g}"), {}, run(name, deployment.floating(shifted))
     if deployment.holds_one_layer:
-        one = "integers, one layer"
-        scale, coded = run_in_integers(one, deployment.one_layer, fitted_one_layer(deployment, val))
-        yield one, {"scale": scale}, coded
+        scale = fitted_one_layer(deployment, val)
+        yield (name := "integers, one layer"), {"scale": scale}, run(name, refusing(deployment.one_layer(scale)))
     else:
         m = len(deployment.exemplars.labels)
         say(f"integers, one layer: left out, run.memory does not hold {m * m:,} weights")
     scale, height = fitted_two_layers(deployment, val)
-    two = "integers, two layers"
-    scale, coded = run_in_integers(two, lambda scale: deployment.two_layers(scale, height), scale)
-    yield two, {"scale": scale, "spike_height": height}, coded
+    coded = run(name := "integers, two layers", refusing(deployment.two_layers(scale, height)))
+    yield name, {"scale": scale, "spike_height": height}, coded
     steps = SPIKING_STEPS * p.steps
     quantum = fitted_quantum(deployment, val)
     spikes = f"spikes, {steps} steps"
@@ -136,6 +127,7 @@ def _figures(deployment: Deployment, coded: Coded, test: Sample, reference: Code
         "energy_joules": energy(coded.operations),
         "peak_bits": coded.peak_bits,
         "negative": coded.negative,
+        "refused": coded.refused,
     }
 
 
@@ -157,6 +149,10 @@ def _show(found: dict[str, Any], path: Path) -> None:
     for one in forms:
         if one["negative"]:
             warn(f"{one['form']}: {one['negative']} activations would have been negative, and stayed silent")
+        if one["refused"]:
+            warn(
+                f"{one['form']}: states of {one['refused']} images leave {STATE_BITS} bits, undecided; a larger lca.tau"
+            )
     low, high = PICOJOULES
     say(f"{path}; energies are estimates ({low:g} to {high:g} pJ an operation), and nothing here ran on a chip")
 

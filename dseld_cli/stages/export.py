@@ -21,7 +21,6 @@ from dseld_cli.evaluation.deploy_formats import FORMATS, Code, Wanted
 from dseld_cli.evaluation.deploy_inputs import deployed, sample
 from dseld_cli.evaluation.deploy_settings import (
     chosen_on,
-    coded_within,
     fitted_one_layer,
     fitted_quantum,
     fitted_two_layers,
@@ -137,7 +136,7 @@ def _facts(made: Deployment, dictionary: store.Dictionary) -> dict[str, Any]:
 
 def _one_layer(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
     weights, params = made.one_layer_weights, made.shifted
-    scale, _ = coded_within(made, made.one_layer, fitted_one_layer(made, val), examples.features, "examples")
+    scale = fitted_one_layer(made, val)
     b = examples.features.astype(np.float64) @ made.exemplars.atoms.T
     found = run_one_layer(b, weights, params, scale)
     drive = np.rint(np.ldexp(b, scale) / params.tau)
@@ -147,7 +146,6 @@ def _one_layer(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[st
 
 def _two_layers(made: Deployment, val: Sample, examples: Sample) -> tuple[dict[str, Any], dict[str, Any]]:
     (scale, height), weights = fitted_two_layers(made, val), made.two_layer_weights
-    scale, _ = coded_within(made, lambda at: made.two_layers(at, height), scale, examples.features, "examples")
     found = run_two_layers(examples.features, weights, made.shifted, scale, height)
     drive = np.rint(np.ldexp(examples.features.astype(np.float64), scale))
     facts = _in_integers(made, scale, height, weights.exponent) | {"code_at_step": made.shifted.steps + 1}

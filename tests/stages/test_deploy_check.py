@@ -11,8 +11,8 @@ import pytest
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.deploy.fixed_point import Overflow
 from dseld_cli.errors import DoesNotFit
-from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, coded_within, finest, fitted_two_layers
-from dseld_cli.evaluation.deployment import Coded, Deployment, agreement
+from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitted_two_layers
+from dseld_cli.evaluation.deployment import Coded, Deployment, agreement, refusing
 from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.stages import deploy_check
@@ -171,11 +171,14 @@ def test_the_height_that_gave_the_scale_is_not_coded_again(
     assert heights.count(0) == SCALES[0] - scale + 1
 
 
-def test_an_image_that_leaves_24_bits_where_others_did_not_is_coded_at_a_coarser_scale() -> None:
+def test_an_image_that_leaves_24_bits_is_undecided_and_counted_and_the_others_are_not_disturbed() -> None:
     made = Deployment(Exemplars(np.eye(2, dtype=np.float32), np.array([0, 1]), 2), LCAParams(0.5, 8.0, 8), {})
-    images = np.array([[1, 0], [0, 3000]], np.float32)
-    scale, coded = coded_within(made, made.one_layer, 14, images, "test")
-    assert scale == 12  # 3,000 (1 - (7/8)^8) is 1,970: 2^12 of it are 2^22.9
-    np.testing.assert_array_equal(coded.codes.values, made.run(made.one_layer(12), images, "again").codes.values)
+    images = np.array([[1, 0], [0, 3], [0, 3000], [2, 2], [3000, 0]], np.float32)
     with pytest.raises(Overflow):
-        coded_within(made, made.one_layer, 6, images * 1e6, "test")
+        made.run(made.one_layer(14), images, "test")
+    coded = made.run(refusing(made.one_layer(14)), images, "test")
+    assert coded.refused == 2
+    assert np.diff(coded.codes.indptr).tolist() == [1, 1, 0, 2, 0]
+    alone = made.run(made.one_layer(14), images[[0, 1, 3]], "test")
+    np.testing.assert_array_equal(coded.codes.values, alone.codes.values)
+    assert coded.peak_bits == alone.peak_bits
