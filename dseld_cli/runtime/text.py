@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,8 +18,6 @@ LONGEST_VALUE = 80
 """Characters of a value quoted in it at most."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
-NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
-"""What begins like one, and is none."""
 
 
 def shown(text: object) -> str:
@@ -69,12 +66,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def cell(text: object) -> str:
-    """Text as a cell of a CSV file: one line, and quoted by an apostrophe where a spreadsheet would compute it.
-
-    A negative number is one, and stays it.
-    """
+    """Text as a cell of a CSV file: one line, and quoted by an apostrophe where a spreadsheet would compute it."""
     found = str(text)
-    return f"'{shown(found)}" if found.startswith(FORMULA) and not NUMBER.fullmatch(found) else shown(found)
+    return f"'{shown(found)}" if found.startswith(FORMULA) else shown(found)
 
 
 def uncell(text: str) -> str:

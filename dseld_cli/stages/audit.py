@@ -220,7 +220,7 @@ def _write(
             one.label,
             one.suggested,
             f"{one.share:.4f}",
-            f"{one.margin:.4f}",
+            one.margin,
             "; ".join(one.copies),
             "; ".join(one.against),
         ]

@@ -58,6 +58,7 @@ def test_its_table_is_what_remove_exemplars_takes(mislabelled: Path, run: Run) -
     assert "Labels" in said
     with Path("data/audit/labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert all(float(row["margin"]) < 0 for row in rows)
     run("remove-exemplars --from data/audit/labels.csv")
     left = set(store.open_store(paths.DICTIONARY, store.DictionaryInfo).read("source"))
     assert not left & {row["image"] for row in rows}
