@@ -139,13 +139,17 @@ class Deployment:
         """The recurrence with a tau that a shift divides by."""
         return as_power_of_two(self.params)
 
-    def floating(self, params: LCAParams) -> Way:
-        """Codes of the recurrence itself; a message is a neuron that fires at a step."""
+    def floating(self, params: LCAParams, settled: bool = True) -> Way:
+        """Codes of the recurrence itself; a message is a neuron that fires at a step.
+
+        Unless they need not have settled, one that diverges is refused.
+        """
         encoder = Encoder(self.exemplars.atoms, params)
 
         def way(features: Float32) -> Coded:
             result = encoder.encode(features)
-            encoder.require_stable(result, features, [f"number {i + 1} of a batch" for i in range(len(features))])
+            if settled:
+                encoder.require_stable(result, features, [f"number {i + 1} of a batch" for i in range(len(features))])
             codes = result.codes
             sent = float(codes.firing.sum(axis=1).mean())
             return Coded(codes, sent, sent * (len(self.exemplars.labels) - 1))

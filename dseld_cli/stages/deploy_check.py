@@ -111,7 +111,7 @@ def _curve(
     """Accuracy against steps, and so against what is sent, of activations and of spikes."""
     p = deployment.params
     for steps in curve:
-        way = deployment.floating(replace(p, steps=steps))
+        way = deployment.floating(replace(p, steps=steps), settled=False)
         graded = floating if steps == p.steps else deployment.run(way, test.features, f"test, float, {steps} steps")
         for form, coded in {"float": graded, "spikes": spikes.earlier[steps]}.items():
             top1 = deployment.top1(coded, test)

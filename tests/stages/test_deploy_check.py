@@ -10,7 +10,7 @@ import pytest
 
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.deploy.fixed_point import Overflow
-from dseld_cli.errors import DoesNotFit
+from dseld_cli.errors import Diverged, DoesNotFit
 from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitted_two_layers
 from dseld_cli.evaluation.deployment import Coded, Deployment, agreement, refusing
 from dseld_cli.evaluation.trial import Exemplars, Sample
@@ -182,3 +182,13 @@ def test_an_image_that_leaves_24_bits_is_undecided_and_counted_and_the_others_ar
     alone = made.run(made.one_layer(14), images[[0, 1, 3]], "test")
     np.testing.assert_array_equal(coded.codes.values, alone.codes.values)
     assert coded.peak_bits == alone.peak_bits
+
+
+def test_a_curve_may_show_what_has_not_settled_yet(deployment: Deployment) -> None:
+    atoms = np.array([[1.0, 0.0], [0.999, 0.0447], [0.998, 0.0632]], np.float32)
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    made = Deployment(Exemplars(atoms, np.zeros(3, np.int64), 1), LCAParams(0.1, 1.0, 8), {})
+    images = np.array([[5, 0.1]], np.float32)
+    with pytest.raises(Diverged):
+        made.run(made.floating(made.params), images, "test")
+    assert len(made.run(made.floating(made.params, settled=False), images, "test").codes) == 1
