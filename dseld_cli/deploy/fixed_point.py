@@ -165,14 +165,14 @@ def run_one_layer(b: NDArray[np.floating], weights: Weights, params: LCAParams, 
 
     """
     leak, threshold = _leak(params), _threshold(params, scale)
-    bias = np.rint(np.ldexp(b.astype(np.float64), scale) / params.tau)
     unit = 2.0**weights.exponent
+    bias = np.rint(np.ldexp(b.astype(np.float64), scale) / params.tau) / unit
     v, late, a, fires = np.zeros_like(bias), np.zeros_like(bias), np.zeros_like(bias), np.zeros(len(bias), np.int64)
     messages, peak = np.zeros(len(bias)), 0.0
     for _ in range(params.steps):
-        late += bias / unit
+        late += bias
         peak = _fits(max(peak, kernels.leak_and_integrate(v, late, a, fires, threshold, leak, unit, 0.0)), scale)
-        late = weights.into_rows(a)
+        late = weights.into_columns(a)  # what it sends into its rows as well: symmetric, and no transposed copy of M^2
         messages += fires
     code = np.ldexp(soft_threshold(v, threshold), -scale)
     return Integers(code, peak, messages, messages * (b.shape[1] - 1))
