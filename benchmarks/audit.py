@@ -4,9 +4,9 @@
     python benchmarks/audit.py --train train.npz --test test.npz --lambda 2
 
 Files hold arrays features (n, N) and labels (n,). Of the first --exemplars training images, a tenth get another label.
-Then each image is ranked by how little speaks for its label: the share of class-sum over leave-one-out codes (ours),
-the share among its 20 nearest neighbours, and cleanlab's label quality by held-out probabilities of a logistic
-regression (five folds; confident learning, Northcutt et al. 2021). Accuracy on test: with the wrong labels, with the
+Then each image is ranked by how little speaks for its label: leave-one-out codes and ridge regression (ours), the share
+among its 20 nearest neighbours, and cleanlab's label quality by held-out probabilities of a logistic regression (five
+folds; confident learning, Northcutt et al. 2021). Accuracy on test: with the wrong labels, with the
 top --most of ours taken out, or given the class that is suggested, and with the true labels.
 """
 
@@ -25,6 +25,7 @@ from dseld_cli.decoders.base import Given, shares
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.audit import argued
+from dseld_cli.evaluation.label_quality import label_quality, regressed
 from dseld_cli.evaluation.trial import Exemplars, Sample, Setting, Trial, coded
 from dseld_cli.lca.recurrence import LCAParams
 
@@ -41,9 +42,12 @@ def ours(atoms: Float32, features: Float32, labels: Int64, params: LCAParams) ->
     own = [np.array([image]) for image in range(len(labels))]
     codes = coded(Sample(features, labels, own), atoms, params)
     assert codes is not None, "it diverges"
-    given = Given(labels, int(labels.max()) + 1, atoms.__getitem__, features.view)
-    found = argued(np.asarray(shares(ClassSum().scores(codes, given)), np.float32), labels)
-    rest = np.setdiff1d(np.lexsort((found.margin, found.own)), found.order, assume_unique=True)
+    n_classes = int(labels.max()) + 1
+    given = Given(labels, n_classes, atoms.__getitem__, features.view)
+    said = ClassSum().scores(codes, given) / np.linalg.norm(features, axis=1, keepdims=True)
+    witnesses = (said, regressed(lambda: [(slice(0, len(labels)), features)], labels, n_classes))
+    found = argued(shares(said), labels, label_quality(witnesses, labels))
+    rest = np.setdiff1d(np.argsort(found.quality, kind="stable"), found.order, assume_unique=True)
     return np.concatenate([found.order, rest]), found.other
 
 

@@ -1,8 +1,8 @@
 """What leave-one-out codes say of the training images themselves: labels that their exemplars argue against.
 
 An image is coded while its own atom, and exact copies of it, cannot fire. If the others speak for another class than
-its label says, one of the two is wrong, or the image lies between them. Such images are ranked by the share of their
-label, as confident learning ranks by probability ("self-confidence": Northcutt et al. 2021); nothing is trained.
+its label says, one of the two is wrong, or the image lies between them. Such images are ranked by how probable their
+label is (`label_quality`), as in confident learning ("self-confidence": Northcutt et al. 2021).
 
 An exemplar is judged by whom it speaks for: activations in codes of images of its own class help, all others harm.
 """
@@ -36,28 +36,30 @@ class Argued:
         own: share of the label, (n,).
         other: the strongest other class, (n,).
         margin: share of the label less that of `other`, (n,), from -1 to 1; below 0 another class is louder.
+        quality: probability of the label, (n,).
 
     """
 
     own: Float32
     other: Int64
     margin: Float32
+    quality: Float32
 
     @property
     def order(self) -> Int64:
-        """Images whose label is argued against, (m,): by share of its own class, then of the other, clearest first."""
-        ranked = np.lexsort((self.margin, self.own))
+        """Images whose label is argued against, (m,), the least probable label first."""
+        ranked = np.lexsort((self.margin, self.quality))
         return ranked[self.margin[ranked] < 0]
 
 
-def argued(shares: Float32, labels: Int64) -> Argued:
+def argued(shares: Float32, labels: Int64, quality: Float32) -> Argued:
     """Compare each label with the strongest other class, from shares (n, C); there are at least two classes."""
     rows = np.arange(len(labels))
     own = shares[rows, labels]
     others = shares.copy()
     others[rows, labels] = -np.inf
     other = others.argmax(axis=1)
-    return Argued(own, other, own - others[rows, other])
+    return Argued(own, other, own - others[rows, other], quality)
 
 
 def influence(codes: SparseCodes, images: Int64, atoms: Int64) -> tuple[Float64, Float64]:

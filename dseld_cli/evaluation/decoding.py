@@ -73,6 +73,10 @@ class Reader:
 
     def shares(self, codes: SparseCodes, features: Callable[[], Float32]) -> Float32:
         """Score of each class for n images as its share of the positive scores, (n, n_classes)."""
+        return shares(self.scores(codes, features))
+
+    def scores(self, codes: SparseCodes, features: Callable[[], Float32]) -> Float32:
+        """Score of each class for n images, (n, n_classes)."""
         n_classes = len(self.dictionary.info.classes)
         scores = np.asarray(self.decoder.scores(codes, self.given(features)))
         if scores.shape != (len(codes), n_classes):
@@ -80,7 +84,7 @@ class Reader:
                 f"decoder {type(self.decoder).__name__}: expected scores of shape {(len(codes), n_classes)}, one row "
                 f"per image, one column per class. Got {scores.shape} instead"
             )
-        return shares(scores.astype(np.float32, copy=False))
+        return scores.astype(np.float32, copy=False)
 
 
 def reader(

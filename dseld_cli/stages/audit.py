@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.config.schema import Params
+from dseld_cli.decoders.base import shares
 from dseld_cli.dictionary.codes import batches, read_codes
 from dseld_cli.dictionary.labels import training_labels
 from dseld_cli.dictionary.leave_one_out import own_atoms
@@ -19,6 +20,7 @@ from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation.audit import Argued, argued, influence, taken, twins
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.evaluation.explain import explain
+from dseld_cli.evaluation.label_quality import FITTED_ON, label_quality, regressed
 from dseld_cli.evaluation.tables import csv_table
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, say_json, table, track
@@ -31,12 +33,13 @@ SHOWN = 10
 PROOF = 3
 """Exemplars that are named against a label."""
 
+Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image whose label is argued against: its share, by how much less that is, and the exemplars that do so.
+    """An image whose label is argued against: how probable it is, its share, by how much less that is, and by whom.
 
     `exemplar` says whether it is one itself, which `dseld remove-exemplars` can take out.
     """
@@ -45,6 +48,7 @@ class Suspect:
     exemplar: bool
     label: str
     suggested: str
+    quality: float
     share: float
     margin: float
     copies: list[str]
@@ -89,17 +93,20 @@ def run(params: Params, as_json: bool) -> None:
     rows, classes = coded.read("rows"), dictionary.info.classes
     if len(classes) < 2:
         raise UserError(f"{dictionary.path} has one class only: no label can be argued against")
-    arrays_within(params.run.memory, 24 * len(rows) * len(classes), f"the scores of {len(rows)} training images")
+    n_features = features.shape("features")[1]
+    held = 20 * len(rows) * len(classes) + 40 * n_features**2 + 24 * FITTED_ON * len(classes)
+    arrays_within(params.run.memory, held, f"the scores of {len(rows)} training images")
     labels = training_labels(features, dictionary)[rows]
     if (labels < 0).any():
         raise DoesNotFit(f"{features.path} has images of classes that {dictionary.path} lacks: build it from them")
     in_memory = 4 * dictionary.shape("atoms")[0] * dictionary.shape("atoms")[1] <= params.run.memory // 3
-    judge = Judge(coded, reader("class-sum", {}, dictionary, coded.info.dynamics, in_memory), labels)
+    seen = Seen.by(dictionary, features)
+    judge = Judge(coded, reader("class-sum", {}, dictionary, coded.info.dynamics, in_memory), labels, seen, rows)
     found = judge.argued()
     names, own = features.read("source")[rows], own_atoms(features, dictionary)
-    suspects = judge.suspects(found, names, own, rows)
+    suspects = judge.suspects(found, names, own)
     harmful = list(judge.harmful())
-    equal = judge.pairs(Seen.by(dictionary, features), names, own, rows)
+    equal = judge.pairs(names, own)
     stolen = taken(labels, found.other, found.margin, len(classes))
     pairs: list[dict[str, object]] = [
         {"class": classes[a], "by": classes[b], "images": int(stolen[a, b])} for a, b in _largest(stolen)
@@ -122,19 +129,27 @@ def run(params: Params, as_json: bool) -> None:
 
 @dataclass(frozen=True)
 class Judge:
-    """Codes of n training images, read by class-sum, with the images' labels (n,)."""
+    """Codes of n training images, read by class-sum, with the images' labels (n,), features, and rows there (n,)."""
 
     coded: store.Codes
     reader: Reader
     labels: Int64
+    seen: Seen
+    rows: Int64
 
     def argued(self) -> Argued:
-        """Compare every label with what the exemplars say."""
-        shares = np.zeros((len(self.labels), len(self.reader.dictionary.info.classes)), np.float32)
-        for part in track(list(self._parts()), len(self.labels), "auditing", length=lambda p: p.stop - p.start):
-            codes = read_codes(self.coded, part)
-            shares[part] = self.reader.shares(codes, lambda: np.empty((0, 0), np.float32))
-        return argued(shares, self.labels)
+        """Compare every label with what the exemplars say, and with what ridge regression does."""
+        n, n_classes = len(self.labels), len(self.reader.dictionary.info.classes)
+        said = np.zeros((n, n_classes), np.float32)
+        for part in track(list(self._parts()), n, "auditing", length=lambda p: p.stop - p.start):
+            features = self.seen.take(self.rows[part])
+            scores = self.reader.scores(read_codes(self.coded, part), features.view)
+            said[part] = scores / np.maximum(np.linalg.norm(features, axis=1), 1e-30)[:, None]
+        witnesses = (said, regressed(self._features, self.labels, n_classes))
+        return argued(shares(said), self.labels, label_quality(witnesses, self.labels))
+
+    def _features(self) -> Iterator[tuple[slice, Float32]]:
+        return ((part, self.seen.take(self.rows[part])) for part in store.blocks(len(self.rows)))
 
     def _parts(self) -> Iterator[slice]:
         return batches(self.coded.read("indptr"), 2**22)
@@ -144,7 +159,7 @@ class Judge:
         """Where each exemplar came from."""
         return self.reader.dictionary.read("source")
 
-    def suspects(self, found: Argued, names: store.Array, own: Sequence[Int64], rows: Int64) -> list[Suspect]:
+    def suspects(self, found: Argued, names: store.Array, own: Sequence[Int64]) -> list[Suspect]:
         """Describe images whose label is argued against, the clearest first; `own` atoms are by row of the features."""
         classes, described, atoms = self.reader.dictionary.info.classes, {}, set(self.source)
         for part in self._parts():
@@ -153,12 +168,13 @@ class Judge:
                 if found.margin[image] < 0:
                     other, label = int(found.other[image]), int(self.labels[image])
                     loudest = explain(codes, image - part.start, self.reader.labels, other, PROOF)
-                    copies = [atom for atom in own[rows[image]] if self.reader.labels[atom] != label]
+                    copies = [atom for atom in own[self.rows[image]] if self.reader.labels[atom] != label]
                     described[image] = Suspect(
                         str(names[image]),
                         names[image] in atoms,
                         classes[label],
                         classes[other],
+                        round(float(found.quality[image]), 4),
                         round(float(found.own[image]), 4),
                         round(float(found.margin[image]), 4),
                         [str(self.source[atom]) for atom in copies],
@@ -166,21 +182,21 @@ class Judge:
                     )
         return [described[int(image)] for image in found.order]
 
-    def pairs(self, seen: Seen, names: store.Array, own: Sequence[Int64], rows: Int64) -> list[Pair]:
+    def pairs(self, names: store.Array, own: Sequence[Int64]) -> list[Pair]:
         """Find images and exemplars that are nearly equal and of different classes, the most alike first, each once."""
         classes, found = self.reader.dictionary.info.classes, dict[frozenset[str], Pair]()
-        for image, atom, cosine in self._alike(seen, own, rows):
+        for image, atom, cosine in self._alike(own):
             one, other = str(names[image]), str(self.source[atom])
             label, its_label = classes[self.labels[image]], classes[self.reader.labels[atom]]
             found.setdefault(frozenset((one, other)), Pair(one, label, other, its_label, round(cosine, 4)))
         return sorted(found.values(), key=lambda pair: -pair.cosine)
 
-    def _alike(self, seen: Seen, own: Sequence[Int64], rows: Int64) -> Iterator[tuple[int, int, float]]:
+    def _alike(self, own: Sequence[Int64]) -> Iterator[tuple[int, int, float]]:
         """Image, atom of another class, cosine: exact copies, which cannot fire, and those that nearly are."""
-        for image, row in enumerate(rows):
+        for image, row in enumerate(self.rows):
             yield from ((image, int(a), 1.0) for a in own[row] if self.reader.labels[a] != self.labels[image])
         for part in self._parts():
-            features, codes = seen.take(rows[part]), read_codes(self.coded, part)
+            features, codes = self.seen.take(self.rows[part]), read_codes(self.coded, part)
             given = self.reader.given(lambda features=features: features)  # type: ignore[misc]
             for twin in twins(codes, self.labels[part], given):
                 yield part.start + twin.image, twin.atom, twin.cosine
@@ -219,6 +235,7 @@ def _write(
             _yes(one.exemplar),
             one.label,
             one.suggested,
+            f"{one.quality:.4f}",
             f"{one.share:.4f}",
             one.margin,
             "; ".join(one.copies),
@@ -229,7 +246,7 @@ def _write(
     exemplars = ([one.exemplar, one.label, f"{one.helped:.4f}", f"{one.harmed:.4f}"] for one in harmful)
     content = {
         paths.AUDIT / "labels.csv": csv_table(
-            ["image", "exemplar", "label", "suggested", "share", "margin", "copies", "against"], labels
+            ["image", "exemplar", "label", "suggested", "quality", "share", "margin", "copies", "against"], labels
         ),
         paths.AUDIT / "exemplars.csv": csv_table(["image", "label", "helped", "harmed"], exemplars),
         paths.AUDIT / "pairs.csv": csv_table(
@@ -249,8 +266,8 @@ def _show(
     say(f"{len(suspects)} of {coded} training images have a label that their exemplars argue against")
     if coded < images:
         say(f"{images - coded} more were not coded: `dseld encode --split train --images all` codes them")
-    rows = [[one.image, one.label, one.suggested, f"{one.share:.2f}", *one.against[:1]] for one in suspects[:SHOWN]]
-    table("Labels", ["image", "label", "exemplars say", "share of label", "loudest exemplar"], rows)
+    rows = [[one.image, one.label, one.suggested, f"{one.quality:.2f}", *one.against[:1]] for one in suspects[:SHOWN]]
+    table("Labels", ["image", "label", "exemplars say", "label quality", "loudest exemplar"], rows)
     worst = [[one.exemplar, one.label, f"{one.helped:.2f}", f"{one.harmed:.2f}"] for one in harmful[:SHOWN]]
     table("Exemplars that speak for other classes", ["exemplar", "label", "own class", "others"], worst)
     stolen = [[str(one["class"]), str(one["by"]), str(one["images"])] for one in pairs[:SHOWN]]

@@ -49,8 +49,8 @@ def test_wrong_labels_come_first_with_who_argues_against_them(mislabelled: Path,
     copy = next(one for one in found["suspects"] if one["image"] == "train/bee/20.png")
     assert copy["copies"] == ["train/ant/20.png"]
     assert found["images"] == 90
-    shares = [one["share"] for one in found["suspects"]]
-    assert shares == sorted(shares)
+    quality = [one["quality"] for one in found["suspects"]]
+    assert quality == sorted(quality)
 
 
 def test_its_table_is_what_remove_exemplars_takes(mislabelled: Path, run: Run) -> None:
@@ -172,9 +172,8 @@ def test_without_codes_it_says_what_makes_them(project: Path, run: Run) -> None:
 
 
 def test_shares_are_compared_and_influence_is_summed_by_hand() -> None:
-    found = argued(
-        np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0, 0, 0], [0, 0.4, 0.6]], np.float32), np.array([0, 2, 1, 0])
-    )
+    shares = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0, 0, 0], [0, 0.4, 0.6]], np.float32)
+    found = argued(shares, np.array([0, 2, 1, 0]), np.array([0.1, 0.4, 0.5, 0.3], np.float32))
     np.testing.assert_allclose(found.own, [0.6, 0.3, 0.0, 0.0], atol=1e-7)
     np.testing.assert_array_equal(found.other[[0, 1, 3]], [1, 1, 2])
     np.testing.assert_allclose(found.margin, [0.3, -0.2, 0, -0.6], atol=1e-6)
