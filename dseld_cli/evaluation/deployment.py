@@ -221,12 +221,16 @@ class Deployment:
         cuts = list(store.blocks(len(features), self.batch))
         return Coded.joined([way(features[cut]) for cut in self.track(cuts, len(cuts), what)])
 
-    def top1(self, coded: Coded, sample: Sample) -> dict[str, float]:
-        """Top-1 of every decoder in percent."""
+    def right(self, coded: Coded, sample: Sample) -> dict[str, NDArray[np.bool_]]:
+        """Whether every decoder names the class of each image, (n,)."""
         atoms = self.exemplars.atoms
         given = Given(self.exemplars.labels, self.exemplars.n_classes, atoms.__getitem__, lambda: sample.features)
         found = self.decoders.items()
-        return {name: metrics.percent(predict(d.scores(coded.codes, given)) == sample.truth) for name, d in found}
+        return {name: predict(d.scores(coded.codes, given)) == sample.truth for name, d in found}
+
+    def top1(self, coded: Coded, sample: Sample) -> dict[str, float]:
+        """Top-1 of every decoder in percent."""
+        return {name: metrics.percent(right) for name, right in self.right(coded, sample).items()}
 
 
 def _side_by_side(way: Way) -> Way:

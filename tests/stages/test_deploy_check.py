@@ -11,7 +11,7 @@ import pytest
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.deploy.fixed_point import Overflow
 from dseld_cli.errors import Diverged, DoesNotFit
-from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitted_two_layers
+from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitted_two_layers, lost
 from dseld_cli.evaluation.deployment import Coded, Deployment, agreement, refusing
 from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.recurrence import LCAParams
@@ -98,9 +98,20 @@ def test_the_finest_scale_that_fits_is_taken_and_the_cheapest_that_is_as_good(de
     scale, _ = finest(deployment, lambda scale: lambda _: Coded(right, 1, 1, peak_bits=scale + 5.5), sample, "fits")
     assert scale == 16  # 21.5 of 22 bits
     found = {1.0: Coded(right, 1, 1), 2.0: Coded(right, 1, 1), 4.0: Coded(wrong, 1, 1), 8.0: None}
-    assert cheapest(deployment, found.items(), sample) == 2.0
+    assert cheapest(deployment, found.items(), sample, Coded(right, 1, 1)) == 2.0
+    assert cheapest(deployment, [(1.0, Coded(wrong, 1, 1))], sample, Coded(right, 1, 1)) == 1.0, "nothing is better"
     with pytest.raises(DoesNotFit, match="every scale"):
         finest(deployment, lambda scale: lambda _: Coded(right, 1, 1, peak_bits=23.0), sample, "never fits")
+
+
+def test_what_is_lost_has_its_standard_error_with_it_so_that_many_changes_are_no_bargain() -> None:
+    wanted = np.arange(1000) < 800
+    assert lost(wanted, wanted) == 0
+    few, many = wanted.copy(), wanted.copy()
+    few[799] = False
+    assert lost(wanted, few) == pytest.approx(0.1 + 0.1, abs=0.001)  # 1 of 1,000, as likely 0 or 2
+    many[780:820] = ~many[780:820]  # 20 lost and 20 won: no point of accuracy
+    assert lost(wanted, many) == pytest.approx(100 * np.sqrt(0.04 / 1000), abs=0.001)
 
 
 def test_agreement_is_the_share_of_neurons_active_in_both() -> None:
