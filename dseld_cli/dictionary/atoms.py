@@ -27,9 +27,14 @@ def atoms_of(dictionary: store.Dictionary, memory: int) -> Atoms:
     """
     n_atoms, n_features = dictionary.shape("atoms")
 
+    unit_norm = set[int]()
+
     def streamed() -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        for rows, block in dictionary.stream("atoms"):
-            require_unit_norm(block, dictionary)
+        for i, rows in enumerate(store.blocks(n_atoms, dictionary.chunks("atoms")[0])):
+            block = dictionary.mapped("atoms", (i, 0))  # not read: of a pass that wants a few rows, few pages are
+            if i not in unit_norm:
+                require_unit_norm(block, dictionary)
+                unit_norm.add(i)
             yield rows, block
 
     if resident_atoms(memory, n_atoms, n_features) < 4 * n_atoms * n_features:

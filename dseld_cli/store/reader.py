@@ -186,7 +186,8 @@ class Store(Generic[InfoT]):
         if (name, key) not in self.verified or self.verified[name, key] != _stamp(file.stat()):
             self.chunk(name, key)
         shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
-        whole = np.memmap(file, chunks.numpy_dtype(spec.dtype), "r", shape=spec.chunks)
+        # copy on write: torch wants what it could write to, and nothing that is written would reach the file
+        whole = np.memmap(file, chunks.numpy_dtype(spec.dtype), "c", shape=spec.chunks)
         return np.asarray(whole)[tuple(map(slice, shape))]
 
     def all_chunks(self) -> list[tuple[str, Key]]:
