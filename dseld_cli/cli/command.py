@@ -18,7 +18,7 @@ from dseld_cli.runtime.text import line
 if TYPE_CHECKING:
     from dseld_cli.config.schema import Params
 
-LATE = ("run.memory", "run.device")
+LATE = ("run.memory", "run.device", "run.engine", "run.scheduler")
 """Settings that come last on a help page."""
 
 
@@ -57,7 +57,8 @@ class Given:
 
     def _told(self, params: Params, keys: Sequence[str]) -> str:
         own = {name: "" if value is True else _plain(value) for name, value in self.others.items() if value}
-        settings = {option_name(key).lstrip("-"): _set(params, key) for key in keys}
+        said = [key for key in keys if key != "run.scheduler" or params.run.engine == "dask"]
+        settings = {option_name(key).lstrip("-"): _set(params, key) for key in said}
         return ", ".join(f"{name.replace('_', '-')} {value}".rstrip() for name, value in (own | settings).items())
 
 

@@ -176,6 +176,8 @@ def gramian(given: Given) -> None:
         "encode.energy",
         "run.memory",
         "run.device",
+        "run.engine",
+        "run.scheduler",
     ),
     can_save=True,
 )

@@ -198,6 +198,11 @@ class Run(Section):
     """Memory budget of a command, for everything that it holds: at least 1.5GiB."""
     device: Literal["cpu", "cuda"]
     """Where products run: cpu | cuda"""
+    engine: Literal["threads", "dask"] = "threads"
+    """Who codes images: threads (of this process) | dask (workers of run.scheduler; pip install 'dseld[dask]')"""
+    scheduler: Name = "local:2"
+    """Where Dask's scheduler is, if run.engine is dask: local:N (N processes of this machine) | tcp://HOST:PORT | a
+    scheduler file"""
 
 
 class Relabel(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,14 @@ from dseld_cli import store
 from dseld_cli.config.recurrence import lca_params, means
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import require_same_extractor
-from dseld_cli.dictionary.encoding import encoder_over, stored_gramian
+from dseld_cli.dictionary.coding import Block, Coding, Input, coded, prepared
+from dseld_cli.dictionary.encoding import stored_gramian
 from dseld_cli.dictionary.leave_one_out import training_images
-from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import Diverged
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.codes import indptr_of
-from dseld_cli.lca.encoder import Encoder, EncodeResult
+from dseld_cli.lca.encoder import Encoder
+from dseld_cli.runtime.cluster import Engine, engine
 from dseld_cli.runtime.console import say, track, warn
 from dseld_cli.store import project as paths
 
@@ -27,24 +28,6 @@ SAMPLE = 64
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images to code, whose features are read batch by batch.
-
-    Attributes:
-        seen: features of their split, as the dictionary sees them.
-        rows: which of them (n,).
-        source: where each came from (n,).
-        excluded: atoms that each must not use, or None.
-
-    """
-
-    seen: Seen
-    rows: Int64
-    source: store.Array
-    excluded: Sequence[Int64] | None
 
 
 def run(params: Params, split: str = "test") -> None:
@@ -73,13 +56,23 @@ def _code(params: Params, split: str, features: store.Features, dictionary: stor
     gramian = stored_gramian(dictionary, paths.GRAMIAN, lca_params(params.lca), means(params), len(rows))
     inputs = store.fingerprints(features=features, dictionary=dictionary)
     inputs |= store.fingerprints(gramian=gramian) if gramian else {}
-    encoder = encoder_over(dictionary, lca_params(params.lca), means(params), len(rows), gramian)
-    info = _info(params, split, dictionary, encoder, inputs)
-    seen = Seen.by(dictionary, features)
-    _report_threshold(seen.take(rows[:SAMPLE]), encoder)
-    with store.Draft(paths.codes(split), info) as draft:
-        _encode(draft, encoder, Images(seen, rows, features.read("source")[rows], excluded), params.encode.energy)
-        _finish(draft, rows)
+    with engine(params.run.engine, params.run.scheduler, params.run.memory) as does:
+        coding = Coding(
+            Input(does.place(dictionary.path), dictionary.fingerprint),
+            Input(does.place(features.path), features.fingerprint),
+            Input(does.place(gramian.path), gramian.fingerprint) if gramian else None,
+            lca_params(params.lca),
+            means(params),
+            len(rows),
+            params.encode.energy,
+        )
+        seen, encoder = prepared(coding)
+        _report_threshold(seen.take(rows[:SAMPLE]), encoder)
+        info = _info(params, split, dictionary, encoder, inputs)
+        with store.Draft(paths.codes(split), info) as draft:
+            _encode(draft, does, coding, rows, excluded, encoder.batch)
+            _finish(draft, rows)
+    prepared.cache_clear()
     _summarise(store.open_store(paths.codes(split), store.CodesInfo))
 
 
@@ -126,31 +119,30 @@ def _report_threshold(features: Float32, encoder: Encoder) -> None:
     (warn if share >= 1 else say)(line)
 
 
-def _encode(draft: store.Draft[store.CodesInfo], encoder: Encoder, images: Images, energy: bool) -> None:
-    """Write the codes of each batch that has none yet to a part of its own."""
-    parts = list(store.blocks(len(images.rows), encoder.batch))
-    missing = [(number, part) for number, part in enumerate(parts) if not draft.has_kept(number)]
-    for number, part in track(missing, len(parts), "encoding batches", len(parts) - len(missing)):
-        features = images.seen.take(images.rows[part])
-        mine = images.excluded[part] if images.excluded is not None else None
-        result = encoder.encode(features, mine)
-        try:
-            encoder.require_stable(result, features, images.source[part].tolist(), mine)
-        except Diverged:
-            draft.discard()
-            raise
-        draft.keep(number, _arrays(result, energy))
+def _encode(
+    draft: store.Draft[store.CodesInfo],
+    does: Engine,
+    coding: Coding,
+    rows: Int64,
+    excluded: Sequence[Int64] | None,
+    batch: int,
+) -> None:
+    """Keep the codes of each batch that has none yet as a part of its own."""
+    folder = does.place(draft.parts_folder)
+    parts = list(store.blocks(len(rows), batch))
+    missing = [number for number in range(len(parts)) if not draft.has_kept(number)]
 
+    def block(number: int) -> Block:
+        mine = list(excluded[parts[number]]) if excluded is not None else None
+        return Block(coding, number, rows[parts[number]], mine, folder)
 
-def _arrays(result: EncodeResult, energy: bool) -> dict[str, store.Array]:
-    """Name what the store keeps of a batch."""
-    report = result.report
-    more = {
-        "products": report.products,
-        "proved": report.proved.astype(np.int8),
-        "fired": report.fired.astype(np.int32),
-    }
-    return vars(result.codes) | more | ({"energy": result.energy.astype(np.float32)} if energy else {})
+    try:
+        with closing(does.as_done(coded, map(block, missing))) as done:
+            for its, codes in track(done, len(parts), "encoding batches", len(parts) - len(missing)):
+                draft.adopt(its.number, codes)
+    except Diverged:
+        draft.discard()
+        raise
 
 
 def _finish(draft: store.Draft[store.CodesInfo], rows: Int64) -> None:

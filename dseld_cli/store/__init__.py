@@ -1,6 +1,7 @@
 """Stores: zarr groups that count only when committed. What a kill, a full disk or a power loss can do: docs/design."""
 
 from dseld_cli.store import spec
+from dseld_cli.store.aside import Aside, set_aside
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.disk import cleared, locked, tidy
 from dseld_cli.store.draft import Draft, Rows, write
@@ -44,6 +45,7 @@ __all__ = [
     "MADE_BY",
     "Array",
     "ArrayMark",
+    "Aside",
     "Base",
     "BaseInfo",
     "Baseline",
@@ -80,6 +82,7 @@ __all__ = [
     "previous",
     "require_input",
     "reusable",
+    "set_aside",
     "spec",
     "tidy",
     "write",

@@ -9,9 +9,7 @@ changes places with the older store (docs/design/store.md).
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -24,7 +22,7 @@ import numpy as np
 from dseld_cli.errors import StoreDamaged
 from dseld_cli.runtime.console import warn
 from dseld_cli.runtime.outputs import sync
-from dseld_cli.store import chunks, codec, disk
+from dseld_cli.store import aside, chunks, codec, disk
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.provenance import INFOS, Info, as_json, parse
 from dseld_cli.store.reader import Store, canonical, fingerprint_of
@@ -77,6 +75,7 @@ class Draft(Generic[InfoT]):
                 disk.remove(self.partial)
                 self.partial.mkdir()
                 (self.partial / disk.PLAN).write_text(plan, encoding="utf-8")
+            aside.drop(self.partial / disk.PARTS)
             self._journal = stack.enter_context((self.partial / disk.JOURNAL).open("a", encoding="utf-8"))
             for name, keys in () if resumed else self.kept.items():
                 for key in keys:
@@ -167,11 +166,7 @@ class Draft(Generic[InfoT]):
     def _save(self, file: Path, data: Iterable[memoryview | bytes]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # never through a hard link that an older store has, too
-        with file.open("xb") as opened:
-            opened.writelines(data)
-            opened.flush()
-            if hasattr(os, "posix_fadvise"):  # lets the disk begin while others compute, so that `commit` waits less
-                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        aside.save(file, data)
 
     def finished(self, name: str, key: Key) -> bool:
         """Whether a chunk need not be written any more; one of an earlier run is compared with its digest."""
@@ -199,12 +194,20 @@ class Draft(Generic[InfoT]):
     def _part(self, number: int) -> Path:
         return self.partial / disk.PARTS / f"{number}.npz"
 
+    @property
+    def parts_folder(self) -> Path:
+        """Where parts are kept, and set aside by others; it is there from now on."""
+        (self.partial / disk.PARTS).mkdir(exist_ok=True)
+        return self.partial / disk.PARTS
+
     def keep(self, number: int, arrays: Mapping[str, Array]) -> None:
         """Keep arrays of any size until the store is put together from them."""
-        data = io.BytesIO()
-        np.savez(data, allow_pickle=False, **arrays)
-        self._save(self._part(number), [data.getvalue()])
-        self._note("part", disk.PARTS, (number,), hashlib.sha256(data.getvalue()).hexdigest())
+        self.adopt(number, aside.set_aside(self.parts_folder, arrays))
+
+    def adopt(self, number: int, part: aside.Aside) -> None:
+        """Keep arrays that were set aside."""
+        part.file.replace(self._part(number))
+        self._note("part", disk.PARTS, (number,), part.sha256)
 
     def has_kept(self, number: int) -> bool:
         """Whether a part is there, as it was kept."""

@@ -392,7 +392,7 @@ def test_a_killed_encode_goes_on_and_gives_the_same_codes(
     monkeypatch.setattr(encoding, "BATCH", 4)
     run("encode")
     whole = opened(paths.codes("test"), "codes").fingerprint
-    save, calls = store.Draft.keep, []
+    save, calls = store.Draft.adopt, []
 
     def killed_at_the_third(*args: object) -> None:
         calls.append(args)
@@ -401,11 +401,11 @@ def test_a_killed_encode_goes_on_and_gives_the_same_codes(
         save(*args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.Draft, "keep", killed_at_the_third)
+        patch.setattr(store.Draft, "adopt", killed_at_the_third)
         with pytest.raises(AssertionError):
             run("encode")
     shutil.rmtree(paths.codes("test"))
-    monkeypatch.setattr(store.Draft, "keep", lambda *args: (calls.append(args), save(*args)))
+    monkeypatch.setattr(store.Draft, "adopt", lambda *args: (calls.append(args), save(*args)))
     run("encode")
     assert len(calls) == 3 + 2, "two batches of four were done before the kill"
     assert opened(paths.codes("test"), "codes").fingerprint == whole

@@ -1,0 +1,206 @@
+"""Blocks of work, here or on Dask: in processes of this machine, or on a cluster that is there (SLURM, Kubernetes).
+
+A block is frozen, can be pickled, and names its inputs by path and fingerprint; its work writes what it makes aside and
+returns where. So only the process that was started by hand changes a store, whoever computes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from dseld_cli.errors import UserError
+from dseld_cli.runtime.console import say
+from dseld_cli.runtime.engine import cores
+
+
+class Block(Protocol):
+    """A piece of work."""
+
+    @property
+    def number(self) -> int:
+        """Which of them it is."""
+
+
+T = TypeVar("T", bound=Block)
+R = TypeVar("R")
+
+PATIENCE = 30
+"""Seconds in which a scheduler has to answer."""
+LOCAL = re.compile(r"local:([1-9]\d*)")
+
+
+class Engine(Protocol):
+    """Does blocks of work."""
+
+    def place(self, path: Path) -> Path:
+        """Name a file so that whoever does a block finds it."""
+
+    def as_done(self, work: Callable[[T], R], blocks: Iterable[T]) -> Generator[tuple[T, R], None, None]:
+        """Yield each block with what its work returned, in whatever order they are done; closed, it gives up the rest.
+
+        Raises:
+            Exception: what the work of a block raised; the others are given up.
+
+        """
+
+
+class Here:
+    """Does one block after another, in this process: its work uses all cores."""
+
+    def place(self, path: Path) -> Path:
+        """Name a file as it is named here."""
+        return path
+
+    def as_done(self, work: Callable[[T], R], blocks: Iterable[T]) -> Generator[tuple[T, R], None, None]:
+        """Yield each block with what its work returned, in order."""
+        return ((block, work(block)) for block in blocks)
+
+
+@dataclass(frozen=True)
+class Dask:
+    """Does blocks on the workers of a Dask cluster, as many as there are at any moment: no block waits at a worker."""
+
+    client: Any
+
+    def place(self, path: Path) -> Path:
+        """Name a file from the root: workers may have been started elsewhere, on the same file system."""
+        return path.absolute()
+
+    def as_done(self, work: Callable[[T], R], blocks: Iterable[T]) -> Generator[tuple[T, R], None, None]:
+        """Yield each block with what its work returned; a block whose worker is lost is done by another.
+
+        Raises:
+            UserError: if a block ends one worker after another.
+
+        """
+        executor, waiting, todo = self.client.get_executor(pure=False), dict[Future[R], T](), iter(blocks)
+        try:
+            while True:
+                room = max(1, sum(self.client.nthreads().values())) - len(
+                    waiting
+                )  # of a dead worker, all it has is suspect
+                for _, block in zip(range(room), todo, strict=False):
+                    waiting[executor.submit(work, block)] = block
+                if not waiting:
+                    return
+                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    block = waiting.pop(done)  # and forget it: what is held is done again if its worker dies
+                    yield block, _result(done, block)
+        finally:
+            for left in waiting:
+                left.cancel()
+            executor.shutdown(wait=False)
+
+
+def _result(done: Future[R], block: Block) -> R:
+    """Read what a block's work returned.
+
+    Raises:
+        UserError: if it ended all workers that tried.
+
+    """
+    from distributed.scheduler import KilledWorker
+
+    try:
+        return done.result()
+    except KilledWorker as error:
+        raise UserError(
+            f"block {block.number} ended every worker that tried it, the last at {error.last_worker.address}: its log "
+            "tells why; too little memory, perhaps. What is done is kept: run the same command again"
+        ) from None
+
+
+@contextmanager
+def engine(name: str, scheduler: str, memory: int) -> Iterator[Engine]:
+    """Make ready what blocks are done by: "threads", or "dask" at a scheduler.
+
+    Args:
+        name: of the engine.
+        scheduler: tcp://HOST:PORT or tls://HOST:PORT, a scheduler file, or local:N for N processes of this machine.
+        memory: budget of each block in bytes.
+
+    Raises:
+        UserError: if Dask is not installed, the scheduler does not answer, or a worker may not use so much memory.
+
+    """
+    if name == "threads":
+        yield Here()
+        return
+    try:
+        import distributed
+    except ImportError:
+        raise UserError("run.engine: dask needs Dask: pip install 'dseld[dask]'") from None
+    with ExitStack() as stack:
+        address = (
+            stack.enter_context(_local(distributed, int(found[1]))) if (found := LOCAL.fullmatch(scheduler)) else None
+        )
+        client = stack.enter_context(_client(distributed, address or scheduler))
+        if not client.nthreads():
+            say(f"waiting for a worker of {scheduler}")
+        client.wait_for_workers(1)
+        _require_memory(client, memory)
+        yield Dask(client)
+
+
+@contextmanager
+def _local(distributed: Any, n: int) -> Iterator[Any]:
+    """Start processes of this machine, among which its cores are shared; each keeps the budget by itself."""
+    threads = max(1, cores() // n)
+    with distributed.LocalCluster(
+        n_workers=n,
+        threads_per_worker=1,
+        memory_limit=0,
+        dashboard_address="127.0.0.1:0",
+        env={"OMP_NUM_THREADS": threads},
+        silence_logs="CRITICAL",
+    ) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _client(distributed: Any, scheduler: Any) -> Iterator[Any]:
+    """Connect with a scheduler.
+
+    Raises:
+        UserError: if it does not answer, or there is no such file.
+
+    """
+    if isinstance(scheduler, str):
+        is_file = "://" not in scheduler
+        if is_file and not Path(scheduler).is_file():
+            raise UserError(
+                f"run.scheduler: {scheduler} is no file, and neither tcp://HOST:PORT nor local:N: start a scheduler "
+                "with `dask scheduler --scheduler-file FILE`, or use local:2"
+            )
+        where = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
+    else:
+        where = {"address": scheduler}
+    try:
+        client = distributed.Client(**where, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"run.scheduler: no Dask scheduler answers at {scheduler}: {error}") from None
+    with client:
+        yield client
+
+
+def _require_memory(client: Any, memory: int) -> None:
+    """Refuse workers that would be ended for using what they are given.
+
+    Raises:
+        UserError: naming the first.
+
+    """
+    for worker in client.scheduler_info(n_workers=-1)["workers"].values():
+        limit, at_once = worker["memory_limit"] or 0, worker["nthreads"]
+        if limit and limit < at_once * memory:
+            raise UserError(
+                f"worker {worker['name']} may use {limit / 2**30:.1f} GiB, and does {at_once} blocks of run.memory "
+                f"({memory / 2**30:.1f} GiB) at once: start it with --nthreads 1 and a larger --memory-limit, or lower "
+                "run.memory"
+            )

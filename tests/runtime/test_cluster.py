@@ -1,0 +1,211 @@
+"""Blocks done by Dask: the same stores, whoever computes; workers and runs that end lose nothing."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from distributed import Client, LocalCluster
+
+from dseld_cli import store
+from dseld_cli.dictionary import encoding
+from dseld_cli.errors import UserError
+from dseld_cli.runtime import cluster
+from dseld_cli.runtime.cluster import Dask, engine
+from dseld_cli.store import project as paths
+from tests.conftest import Run, image_folder, set_params
+
+DASK = "--engine dask --scheduler"
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """Two workers, each a process, as a cluster that is there already."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0") as there:
+        yield there.scheduler_address
+
+
+@pytest.fixture
+def coded(project: Path, run: Run) -> Path:
+    """A dictionary of 40 images of two classes, and 16 test images."""
+    image_folder(project / "images", {"ant": 20, "bee": 20})
+    image_folder(project / "images", {"ant": 8, "bee": 8}, "test", seed=1)
+    set_params(data__dataset="folder:images", extract__workers=0, lca__lambda=0.5)
+    for command in ("extract", "build-dict"):
+        run(command)
+    return project
+
+
+@dataclass(frozen=True)
+class Piece:
+    number: int
+    folder: Path
+
+
+def square(piece: Piece) -> int:
+    return piece.number**2
+
+
+def square_unless_first(piece: Piece) -> int:
+    """End the worker the first time that a piece is tried."""
+    tried = piece.folder / str(piece.number)
+    if not tried.exists():
+        tried.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return piece.number**2
+
+
+def never(piece: Piece) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def refused(piece: Piece) -> int:
+    raise UserError(f"piece {piece.number} is refused")
+
+
+def pieces(folder: Path, n: int) -> list[Piece]:
+    return [Piece(number, folder) for number in range(n)]
+
+
+def test_every_block_is_done_once_by_whoever_is_there(scheduler: str, tmp_path: Path) -> None:
+    wanted = {number: number**2 for number in range(20)}
+    for name in ("threads", "dask"):
+        with engine(name, scheduler, 2**30) as does:
+            done = [(piece.number, result) for piece, result in does.as_done(square, pieces(tmp_path, 20))]
+        assert len(done) == 20 and dict(done) == wanted
+        with engine(name, scheduler, 2**30) as does:
+            assert list(does.as_done(square, [])) == []
+
+
+def test_a_block_whose_worker_is_killed_is_done_by_another(scheduler: str, tmp_path: Path) -> None:
+    (tmp_path / "1").touch(), (tmp_path / "3").touch()
+    with engine("dask", scheduler, 2**30) as does:
+        done = [(piece.number, result) for piece, result in does.as_done(square_unless_first, pieces(tmp_path, 4))]
+    assert sorted(done) == [(0, 0), (1, 1), (2, 4), (3, 9)]
+
+
+def test_a_block_that_ends_every_worker_is_named(scheduler: str, tmp_path: Path) -> None:
+    with engine("dask", scheduler, 2**30) as does, pytest.raises(UserError, match="block 0 ended every worker"):
+        list(does.as_done(never, pieces(tmp_path, 1)))
+
+
+def test_what_a_block_raises_is_raised_here(scheduler: str, tmp_path: Path) -> None:
+    with engine("dask", scheduler, 2**30) as does:
+        with pytest.raises(UserError, match=r"piece \d is refused"):
+            list(does.as_done(refused, pieces(tmp_path, 3)))
+        assert len(list(does.as_done(square, pieces(tmp_path, 3)))) == 3, "its workers live on"
+
+
+def test_a_run_hands_out_no_more_than_workers_can_soon_do(scheduler: str, tmp_path: Path) -> None:
+    drawn: list[Piece] = []
+
+    def drawing() -> Iterator[Piece]:
+        for piece in pieces(tmp_path, 100):
+            drawn.append(piece)
+            yield piece
+
+    with Client(scheduler, set_as_default=False) as client:
+        client.wait_for_workers(2)
+        done = Dask(client).as_done(square, drawing())
+        next(done)
+        assert len(drawn) <= 2 + 1
+        done.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("where", ["a cluster", "local:2"])
+def test_codes_are_the_same_to_the_last_bit(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str, where: str
+) -> None:
+    monkeypatch.setattr(encoding, "BATCH", 4)
+    splits = ("test", "train") if where == "local:2" else ("test",)
+    for split in splits:
+        run(f"encode --split {split}")
+        alone = store.open_store(paths.codes(split), store.CodesInfo).fingerprint
+        shutil.rmtree(paths.codes(split))
+        run(f"encode --split {split} {DASK} {scheduler if where == 'a cluster' else where}")
+        assert store.open_store(paths.codes(split), store.CodesInfo).fingerprint == alone
+
+
+def adopted_of(patch: pytest.MonkeyPatch, at_most: int = 99) -> list[int]:
+    """Numbers of the blocks that drafts take over from now on; one beyond so many interrupts the run."""
+    adopt, adopted = store.Draft.adopt, list[int]()
+
+    def taking(draft: store.Draft[store.CodesInfo], number: int, part: store.Aside) -> None:
+        if len(adopted) == at_most:
+            raise KeyboardInterrupt
+        adopted.append(number)
+        adopt(draft, number, part)
+
+    patch.setattr(store.Draft, "adopt", taking)
+    return adopted
+
+
+def test_an_interrupted_run_goes_on_by_the_other_engine(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr(encoding, "BATCH", 2)
+    run("encode")
+    whole = store.open_store(paths.codes("test"), store.CodesInfo).fingerprint
+    for first, second in ((f"{DASK} {scheduler}", ""), ("", f"{DASK} {scheduler}")):
+        shutil.rmtree(paths.codes("test"))
+        with monkeypatch.context() as patch:
+            done = adopted_of(patch, at_most=2)
+            with pytest.raises(AssertionError):
+                run(f"encode {first}")
+        with monkeypatch.context() as patch:
+            rest = adopted_of(patch)
+            run(f"encode {second}")
+        assert len(done) == 2 and sorted(done + rest) == list(range(8)), "no block twice, none left out"
+        assert store.open_store(paths.codes("test"), store.CodesInfo).fingerprint == whole
+
+
+def test_a_recurrence_that_diverges_on_a_worker_is_one_line(coded: Path, run: Run, scheduler: str) -> None:
+    here, there = (
+        run(f"encode --tau 1 --lambda 0.01 {where}", ok=False).stderr for where in ("", f"{DASK} {scheduler}")
+    )
+    assert "diverges" in here and there == here
+    assert not paths.codes("test").with_name("test.zarr.partial").exists()
+
+
+def test_a_store_that_changes_meanwhile_is_noticed_by_a_worker(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    from dseld_cli.dictionary.coding import Input
+
+    there = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    meant = Input(there.path, "0" * 64)
+    with pytest.raises(UserError, match="is not what it was when the run began"):
+        meant.opened(store.DictionaryInfo)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        ("nobody.json", "nobody.json is no file, and neither tcp://HOST:PORT nor local:N"),
+        ("local:0", "local:0 is no file"),
+        ("ftp://x", "no Dask scheduler answers at ftp://x"),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_one_line(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, where: str, said: str
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    assert said in run(f"encode {DASK} {where}", ok=False).stderr
+
+
+def test_workers_with_too_little_memory_are_refused_before_work_is_handed_out(coded: Path, run: Run) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=2, memory_limit="3GiB", dashboard_address="127.0.0.1:0") as there:
+        set_params(run__memory="2GiB")
+        said = run(f"encode {DASK} {there.scheduler_address}", ok=False).stderr
+    assert "may use 3.0 GiB, and does 2 blocks of run.memory (2.0 GiB) at once" in said
+
+
+def test_without_dask_it_says_what_to_install(coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert "pip install 'dseld[dask]'" in run(f"encode {DASK} local:1", ok=False).stderr
