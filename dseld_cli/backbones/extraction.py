@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,20 @@ class Extracted:
         )
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Features of the readable images among some rows, None if there are none, and what is wrong with the others."""
+
+    rows: range
+    features: NDArray[np.float32] | None
+    broken: Skipped
+    on_white: int
+
+
+Blocks = Callable[[Images, Backbone, Work, int, str, Draft], Generator[list[Batch], None, None]]
+"""Computes features block by block, in order: of images, by a backbone, from a block on, for a store of a name."""
+
+
 def require_whole(splits: Iterable[Images], memory: int) -> None:
     """Look at every image file of some splits, before hours are spent on the first.
 
@@ -126,10 +141,13 @@ def _look(file: tuple[Path, int]) -> str | None:
     return None
 
 
-def extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str, Any], work: Work) -> Extracted:
+def extract(
+    images: Images, extractor: Backbone, path: Path, facts: Mapping[str, Any], work: Work, blocks: Blocks | None = None
+) -> Extracted:
     """Extract the features of images into a store at `path`, whose provenance says `facts` and what made them.
 
-    A store that was extracted so from images of the same content is left as it is.
+    A store that was extracted so from images of the same content is left as it is. `blocks` computes features
+    elsewhere than here.
 
     Raises:
         UserError: if an image is broken and not to be skipped, features make no sense, or another process extracts to
@@ -145,7 +163,9 @@ def extract(images: Images, extractor: Backbone, path: Path, facts: Mapping[str,
             classes=tuple(images.classes),
             extractor=extractor.identity,
         )
-        return _kept(path, info, images) or _extract(images.within(work.memory), extractor, path, info, work)
+        return _kept(path, info, images) or _extract(
+            images.within(work.memory), extractor, path, info, work, blocks or _blocks
+        )
 
 
 def _kept(path: Path, info: store.FeaturesInfo, images: Images) -> Extracted | None:
@@ -162,7 +182,9 @@ def _kept(path: Path, info: store.FeaturesInfo, images: Images) -> Extracted | N
     return Extracted(path, n, len(info.classes), n_features, None, skipped, images.ignored)
 
 
-def _extract(images: Images, extractor: Backbone, path: Path, info: store.FeaturesInfo, work: Work) -> Extracted:
+def _extract(
+    images: Images, extractor: Backbone, path: Path, info: store.FeaturesInfo, work: Work, blocks: Blocks
+) -> Extracted:
     n = len(images)
     n_features = extractor.features([_first(images, extractor, work.skip)]).shape[1]
     specs = {"features": store.Spec.rows("float32", n, n_features)}
@@ -170,7 +192,8 @@ def _extract(images: Images, extractor: Backbone, path: Path, info: store.Featur
     with store.Draft(path, info, specs) as draft:
         rows = store.Rows(draft, "features")
         start = _Progress.of(draft, rows.came)
-        done = _compute(draft, rows, start, _blocks(images, extractor, work, start.blocks, path.stem))
+        with closing(blocks(images, extractor, work, start.blocks, path.stem, draft)) as found:
+            done = _compute(draft, rows, start, found)
         _commit(draft, rows, images, done.skipped)
     rate = (n - min(n, start.blocks * BLOCK)) / (time.monotonic() - began)
     skipped = list(done.skipped.values())
@@ -202,7 +225,7 @@ class _Progress:
         return next((one for one in reversed(noted) if one.rows <= rows), cls())
 
 
-def _compute(draft: Draft, rows: store.Rows, start: _Progress, blocks: Iterable[list[_Batch]]) -> _Progress:
+def _compute(draft: Draft, rows: store.Rows, start: _Progress, blocks: Iterable[list[Batch]]) -> _Progress:
     """Write the features of the blocks that are left."""
     done, already = start, rows.came - start.rows
     for number, batches in enumerate(blocks, start.blocks + 1):
@@ -219,23 +242,14 @@ def _compute(draft: Draft, rows: store.Rows, start: _Progress, blocks: Iterable[
     return done
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Features of the readable images among some rows, None if there are none, and what is wrong with the others."""
-
-    rows: range
-    features: NDArray[np.float32] | None
-    broken: Skipped
-    on_white: int
-
-
-def _blocks(images: Images, extractor: Backbone, work: Work, done: int, what: str) -> Iterator[list[_Batch]]:
+def _blocks(
+    images: Images, extractor: Backbone, work: Work, done: int, what: str, _: Draft
+) -> Generator[list[Batch], None, None]:
     """Blocks that are not on disk yet; batches never cross a block, so that a resumed run has the same ones."""
     n, size = len(images), work.batch_size
     blocks = list(store.blocks(n, BLOCK))[done:]
-    rows = [range(i, min(i + size, part.stop)) for part in blocks for i in range(part.start, part.stop, size)]
-    batches = track(
-        _batches(images, extractor, work, rows),
+    found = track(
+        batches(images, extractor, work, [rows for part in blocks for rows in cut(part, size)]),
         n,
         f"extracting {what}",
         done * BLOCK,
@@ -243,10 +257,15 @@ def _blocks(images: Images, extractor: Backbone, work: Work, done: int, what: st
         unit="images",
     )
     for part in blocks:
-        yield [next(batches) for _ in range(part.start, part.stop, size)]
+        yield [next(found) for _ in cut(part, size)]
 
 
-def _batches(images: Images, extractor: Backbone, work: Work, rows: list[range]) -> Iterator[_Batch]:
+def cut(part: slice, size: int) -> list[range]:
+    """Rows of each batch of a block."""
+    return [range(i, min(i + size, part.stop)) for i in range(part.start, part.stop, size)]
+
+
+def batches(images: Images, extractor: Backbone, work: Work, rows: list[range]) -> Iterator[Batch]:
     """Features batch by batch.
 
     On a CPU each core decodes a batch of its own and runs the network on it; otherwise, or if asked to, processes
@@ -258,7 +277,7 @@ def _batches(images: Images, extractor: Backbone, work: Work, rows: list[range])
     """
     decode = Decode(images.open, extractor.prepare)
 
-    def batch(step: tuple[range, list[Prepared]]) -> _Batch:
+    def batch(step: tuple[range, list[Prepared]]) -> Batch:
         found = _batch(*step, extractor, images)
         if found.broken and not work.skip:
             raise _refused(next(iter(found.broken.values())))
@@ -270,14 +289,14 @@ def _batches(images: Images, extractor: Backbone, work: Work, rows: list[range])
     return in_order(lambda part: batch((part, decode(map(images.raw, part)))), rows)
 
 
-def _batch(rows: range, prepared: list[Prepared], extractor: Backbone, images: Images) -> _Batch:
+def _batch(rows: range, prepared: list[Prepared], extractor: Backbone, images: Images) -> Batch:
     readable = {row: found.array for row, found in zip(rows, prepared, strict=True) if found.array is not None}
     broken = {str(row): printable(found.broken) for row, found in zip(rows, prepared, strict=True) if found.broken}
     on_white = sum(found.on_white for found in prepared)
     if not readable:
-        return _Batch(rows, None, broken, on_white)
+        return Batch(rows, None, broken, on_white)
     features = extractor.features(list(readable.values()))
-    return _Batch(rows, sensible(features, list(readable), images.source), broken, on_white)
+    return Batch(rows, sensible(features, list(readable), images.source), broken, on_white)
 
 
 def _refused(why: str) -> UserError:

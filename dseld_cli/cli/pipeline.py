@@ -24,7 +24,7 @@ commands = typer.Typer()
     {
         IMAGES: ("data.dataset", "data.root", "extract.limit_per_class", "extract.seed", "extract.broken"),
         NETWORK: ("extract.backbone", "extract.weights", "extract.image_size", "extract.precision"),
-        "How": ("extract.batch_size", "extract.workers", "run.device"),
+        "How": ("extract.batch_size", "extract.workers", "run.device", "run.engine", "run.scheduler"),
     },
     can_save=True,
 )

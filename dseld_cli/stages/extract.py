@@ -9,6 +9,7 @@ import numpy as np
 
 from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, backbone
+from dseld_cli.backbones.blocks import Network, by_workers, identity
 from dseld_cli.backbones.extraction import Work, extract, require_whole, sensible
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import classes_of
@@ -16,6 +17,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.images.external_features import Given
 from dseld_cli.images.image import Images, printable
 from dseld_cli.images.splits import drawn, images_of
+from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import say, table, track, warn
 from dseld_cli.store import project as paths
 
@@ -29,9 +31,15 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
 
     """
     settings = params.extract
-    extractor = backbone(
-        settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision
+    weights = Path(settings.weights)
+    arguments = (
+        settings.backbone,
+        str(weights.absolute()) if weights.exists() else settings.weights,
+        params.run.device,
+        settings.image_size,
+        settings.precision,
     )
+    extractor = backbone(*arguments)
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     skip, memory = settings.broken == "skip", params.run.memory
@@ -39,10 +47,12 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     found = {name: _images(params, name) for name in ([split] if split else settings.splits)}
     if not skip:
         require_whole(found.values(), memory)
-    for name, images in found.items():
-        facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
-        left = " (val's left out)" if name == "train" and "val" in settings.splits else ""
-        extract(images, extractor, output or paths.features(name), facts, work).report(left)
+    with engine(params.run.engine, params.run.scheduler, memory) as does:
+        blocks = None if params.run.engine == "threads" else by_workers(does, Network(arguments, identity(extractor)))
+        for name, images in found.items():
+            facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
+            left = " (val's left out)" if name == "train" and "val" in settings.splits else ""
+            extract(images, extractor, output or paths.features(name), facts, work, blocks).report(left)
 
 
 def _images(params: Params, split: str) -> Images:

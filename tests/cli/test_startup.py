@@ -12,6 +12,7 @@ import yaml
 from tests.conftest import ROOT, image_folder
 
 HEAVY = {"torch", "torchvision", "sklearn", "skimage", "matplotlib", "scipy", "numba", "zarr", "numpy", "PIL", "rich"}
+HEAVY |= {"distributed"}
 ARRAYS = {"numpy"}
 PICTURES = {"matplotlib", "PIL"}
 KERNELS = {"numba", "scipy"}  # numba asks which SciPy there is
@@ -35,7 +36,7 @@ MAY = {
     "classify images/test": {"rich", "PIL", *KERNELS, *ARRAYS},
     "timing --batch 1": {"rich", "PIL", *KERNELS, *ARRAYS},
     "reconstruct --images 2 --atoms 4 --steps 20": {"rich", "skimage", "scipy", *ARRAYS, *PICTURES},
-    "audit": {"rich", *ARRAYS},
+    "audit": {"rich", "scipy", *ARRAYS},
     "calibrate": {"rich", *KERNELS, *ARRAYS},
     "condense --keep 4": {"rich", *KERNELS, *ARRAYS},
     "deploy-check": {"rich", *KERNELS, *ARRAYS},

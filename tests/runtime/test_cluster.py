@@ -12,10 +12,12 @@ import pytest
 from distributed import Client, LocalCluster
 
 from dseld_cli import store
+from dseld_cli.backbones import blocks, extraction
 from dseld_cli.dictionary import encoding
 from dseld_cli.errors import UserError
 from dseld_cli.runtime import cluster
 from dseld_cli.runtime.cluster import Dask, engine
+from dseld_cli.stages import extract
 from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 
@@ -209,3 +211,70 @@ def test_workers_with_too_little_memory_are_refused_before_work_is_handed_out(co
 def test_without_dask_it_says_what_to_install(coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert "pip install 'dseld[dask]'" in run(f"encode {DASK} local:1", ok=False).stderr
+
+
+def features(split: str) -> str:
+    return store.open_store(paths.features(split), store.FeaturesInfo).fingerprint
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_features_are_the_same_to_the_last_bit_and_broken_images_are_left_out_alike(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str, broken: bool
+) -> None:
+    monkeypatch.setattr(extraction, "BLOCK", 6)
+    monkeypatch.setattr(blocks, "BLOCK", 6)
+    if broken:
+        for name in ("ant/3", "ant/4", "bee/19"):
+            Path(f"images/train/{name}.png").write_bytes(b"no image")
+        set_params(extract__broken="skip")
+    set_params(extract__backbone="resnet18", extract__weights="random", extract__image_size=32)
+    run("extract")
+    alone = features("train"), features("test")
+    shutil.rmtree("data/features")
+    said = run(f"extract {DASK} {scheduler}")
+    assert (features("train"), features("test")) == alone
+    assert ("ant/3.png is not a readable image" in said.stderr) == broken
+
+
+def blocks_noted(patch: pytest.MonkeyPatch, at_most: int = 99) -> list[int]:
+    """Numbers of the blocks that an extraction notes from now on; one beyond so many interrupts it."""
+    note, noted = store.Draft.note, list[int]()
+
+    def noting(draft: store.Draft[store.FeaturesInfo], value: list[int]) -> None:
+        if len(noted) == at_most:
+            raise KeyboardInterrupt
+        noted.append(value[0])
+        note(draft, value)
+
+    patch.setattr(store.Draft, "note", noting)
+    return noted
+
+
+def test_an_interrupted_extraction_goes_on_by_the_other_engine(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr(extraction, "BLOCK", 4)
+    monkeypatch.setattr(blocks, "BLOCK", 4)
+    whole = features("train")
+    for first, second in ((f"{DASK} {scheduler}", ""), ("", f"{DASK} {scheduler}")):
+        shutil.rmtree(paths.features("train"))
+        with monkeypatch.context() as patch:
+            blocks_noted(patch, at_most=2)
+            with pytest.raises(AssertionError):
+                run(f"extract --split train {first}")
+        with monkeypatch.context() as patch:
+            again = blocks_noted(patch)
+            run(f"extract --split train {second}")
+        assert again == list(range(3, 11)), "two blocks of ten were done before"
+        assert features("train") == whole
+
+
+def test_an_image_that_breaks_on_a_worker_is_named_as_here(coded: Path, run: Run, scheduler: str) -> None:
+    def looked(*_: object) -> None:
+        """As if it broke after all were looked at."""
+
+    Path("images/train/ant/3.png").write_bytes(Path("images/train/ant/4.png").read_bytes()[:60])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "require_whole", looked)
+        here, there = (run(f"extract --split train {where}", ok=False).stderr for where in ("", f"{DASK} {scheduler}"))
+    assert "ant/3.png is not a readable image" in here and there.endswith(here.removeprefix("error: "))
