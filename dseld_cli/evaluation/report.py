@@ -13,7 +13,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
 from dseld_cli.evaluation.gallery import Thumbnails, gallery, suspects, without_path
-from dseld_cli.evaluation.paper import beside, papers_firing
+from dseld_cli.evaluation.paper import EXTRACTORS, beside, papers_firing
 from dseld_cli.evaluation.pictures import uri
 from dseld_cli.evaluation.tables import figures
 from dseld_cli.evaluation.workload import Workload, measured
@@ -65,7 +65,7 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "reconstruction": _reconstruction(),
         "sweeps": list(_sweeps()),
         "deployed": list(_deployed(found)),
-        "paper": [row for row in beside([figures(found)]) if row.ours is not None],
+        "paper": _paper(found),
         "trained": found.trained,
     }
 
@@ -76,6 +76,17 @@ def drawings(plot: Callable[..., Any], *content: object) -> list[Any]:
 
     texts = (plots.svg(plot, *content, width).replace("#000000", "currentColor") for width in plots.WIDTHS)
     return [Markup(text.replace("<svg ", '<svg role="img" ', 1)) for text in texts]  # from matplotlib, which escapes
+
+
+def _paper(found: Evaluation) -> dict[str, Any]:
+    """Rows of the paper's tables that these figures stand beside, and its Figs. 6 and 2 with them."""
+    rows = beside([figures(found)])
+    here = [row for row in rows if row.ours is not None]
+    same = [row for row in rows if row.dataset in {row.dataset for row in here}]
+    if not any(row.theirs is not None for row in same):  # a data set that the paper has not
+        return {"rows": here, "extractors": None, "costs": None}
+    costs = drawings(plots.by_cost, same, EXTRACTORS) if any(row.extractor in EXTRACTORS for row in same) else None
+    return {"rows": here, "extractors": drawings(plots.by_extractor, same), "costs": costs}
 
 
 def _energy(found: Evaluation) -> list[Any] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dseld_cli.evaluation import report
 from tests.conftest import Run, image_folder, set_params
 
 VOID = {"meta", "img", "br", "link"}
@@ -78,6 +79,27 @@ def test_its_figures_are_those_of_evaluate(decoded: Path, run: Run) -> None:
     shares = [int(share) for share in re.findall(r"(\d+) %</span>", text)]
     assert shares
     assert max(shares) <= 100
+
+
+@pytest.mark.parametrize(
+    ("dataset", "backbone", "drawn"),
+    [
+        ("cifar10", "resnet50@IMAGENET1K_V2", ("Fig. 6", "Fig. 2")),
+        ("mnist", "none", ("Fig. 6",)),
+        ("digits", "none", ()),
+    ],
+)
+def test_figures_of_the_papers_data_sets_stand_in_its_plots(
+    decoded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, dataset: str, backbone: str, drawn: tuple[str, ...]
+) -> None:
+    """As if the data set of this run were one of the paper's."""
+    real = report.figures
+    monkeypatch.setattr(report, "figures", lambda found: real(found) | {"dataset": dataset, "backbone": backbone})
+    run("report")
+    page = Path("report.html").read_text()
+    Page(page)
+    assert tuple(name for name in ("Fig. 6", "Fig. 2") if name in page.partition("Confusion</h2>")[0]) == drawn
+    assert "Beside the paper" in page
 
 
 def test_what_it_needs_first_is_one_line(decoded: Path, run: Run) -> None:
