@@ -12,6 +12,7 @@ from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation.baselines import Baseline, Labels, Rows, class_means, logistic, neighbours
+from dseld_cli.evaluation.scored import keep_scores
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, track
 from dseld_cli.store import project as paths
@@ -43,12 +44,11 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
         model = fitted(name, atoms, labels, len(classes), params.baselines.neighbours)
         if model.said:
             say(f"{name}: {model.said}")
-        scores = np.concatenate(list(_classified(model, Seen.by(dictionary, features), len(atoms), name)))
-        path = paths.baseline(name, split)
-        arrays = {"labels": scores.argmax(axis=1), "scores": scores}
+        path, shape = paths.baseline(name, split), (features.shape("features")[0], len(classes))
         info = store.BaselineInfo(inputs=inputs, split=split, classes=classes, baseline=name)
-        store.write(path, info, arrays)
-        say(f"{path}: {len(scores)} images")
+        scores = _classified(model, Seen.by(dictionary, features), len(atoms), name)
+        keep_scores(path, info, shape, scores, lambda block: block.argmax(axis=1))
+        say(f"{path}: {shape[0]} images")
 
 
 def fitted(name: str, atoms: Rows, labels: Labels, n_classes: int, k: int) -> Baseline:
@@ -64,7 +64,7 @@ def _require_room(params: Params, dictionary: store.Dictionary, features: store.
     (m, n), classes = dictionary.shape("atoms"), len(dictionary.info.classes)
     while_fitting = 4 * (2 * m * n + 3 * m * classes)
     while_classifying = 12 * COSINES + 4 * store.spec.ROWS * n
-    needed = while_fitting + while_classifying + 8 * features.shape("features")[0] * classes
+    needed = while_fitting + while_classifying + 24 * store.spec.ROWS * classes
     arrays_within(params.run.memory, needed, f"{m} exemplars of {n} features, and what baselines make of them")
 
 

@@ -15,6 +15,7 @@ from dseld_cli.dictionary.codes import batches, read_codes
 from dseld_cli.dictionary.transform import Seen, Transform
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation.decoding import Reader, reader
+from dseld_cli.evaluation.scored import keep_scores
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, table, track
 from dseld_cli.store import project as paths
@@ -78,17 +79,16 @@ def atoms_bytes(dictionary: store.Dictionary) -> int:
 
 
 def _decode(of_name: Reader, name: str, split: str, stored: store.Codes, memory: int) -> None:
-    dictionary = of_name.dictionary
-    classes, n = dictionary.info.classes, len(stored.read("rows"))
-    scores = np.zeros((n, len(classes)), np.float32)
-    for part in track(_blocks(of_name, stored, scores.nbytes, memory), n, f"decoding, {name}", length=_images):
-        codes = read_codes(stored, part)
-        scores[part] = of_name.shares(codes, _features(stored, split, part, of_name.transform))
-    predicted = predict(scores)
+    classes, n = of_name.dictionary.info.classes, stored.shape("rows")[0]
+
+    def blocks() -> Iterator[Float32]:
+        for part in track(_blocks(of_name, stored, memory), n, f"decoding, {name}", length=_images):
+            yield of_name.shares(read_codes(stored, part), _features(stored, split, part, of_name.transform))
+
     inputs = store.fingerprints(codes=stored, **of_name.inputs)
     info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes)
     path = paths.predictions(name, split)
-    store.write(path, info, {"labels": predicted, "scores": scores})
+    predicted = keep_scores(path, info, (n, len(classes)), blocks(), predict)
     undecided = int((predicted == UNDECIDED).sum())
     say(f"{path}: {n} images" + (f", {undecided} undecided" if undecided else ""))
 
@@ -108,8 +108,8 @@ def _features(stored: store.Codes, split: str, part: slice, transform: Transform
     return read
 
 
-def _blocks(of_name: Reader, stored: store.Codes, scores: int, memory: int) -> Iterator[slice]:
-    """Consecutive images of which the budget holds features, scores, and as many atoms as fire.
+def _blocks(of_name: Reader, stored: store.Codes, memory: int) -> Iterator[slice]:
+    """Consecutive images of which the budget holds features, scores of two chunks, and as many atoms as fire.
 
     Raises:
         UserError: if it does not hold a block of the dictionary.
@@ -119,6 +119,6 @@ def _blocks(of_name: Reader, stored: store.Codes, scores: int, memory: int) -> I
     row, n_classes = 4 * n_features, len(of_name.dictionary.info.classes)
     learned = sum(array.nbytes for array in of_name.learned.values())
     atoms = atoms_bytes(of_name.dictionary) if of_name.atoms_in_memory else store.spec.ROWS * row
-    fixed = 2 * scores + atoms + learned + store.spec.ROWS * (row + 8 * n_classes)
-    spare = arrays_within(memory, fixed + store.spec.ROWS * row, "the scores of all images and the atoms that fire")
+    fixed = atoms + learned + store.spec.ROWS * (row + 24 * n_classes) + 24 * stored.shape("rows")[0]
+    spare = arrays_within(memory, fixed + store.spec.ROWS * row, "the scores of a block and the atoms that fire")
     return batches(stored.read("indptr"), (spare - fixed) // 2 // row)

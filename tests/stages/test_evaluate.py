@@ -191,7 +191,7 @@ def test_a_class_that_joined_later_counts(small: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "holds"),
     [
-        ("decode", "the scores of all images and the atoms that fire"),
+        ("decode", "the scores of a block and the atoms that fire"),
         ("evaluate", "predictions of 8 images"),
         ("baselines", "24 exemplars of 12 features"),
         ("report", "predictions of 8 images"),
