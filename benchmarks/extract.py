@@ -65,7 +65,7 @@ def rate(n: int, precision: str, image_size: int, side: int, rounds: int, json: 
         network = backbone("efficientnet_lite0", "default", "cpu", image_size, precision)
         decoded = [network.prepare(found.load(row)) for row in range(64)]
         params = load(settings(folder, precision, image_size))
-        ratios = []
+        ratios, rates = [], []
         for i in range(rounds):
             began = time.perf_counter()
             for start in range(0, n, BATCH):
@@ -74,9 +74,10 @@ def rate(n: int, precision: str, image_size: int, side: int, rounds: int, json: 
             extract.run(params, "train", folder / f"{i}.zarr")
             bare, whole = n / (middle - began), n / (time.perf_counter() - middle)
             ratios.append(whole / bare)
+            rates.append(whole)
             print(f"bare loop {bare:.1f} images/s, extraction {whole:.1f} images/s, ratio {ratios[-1]:.3f}")
         print(f"median ratio {np.median(ratios):.3f} ({n} images of {side} px at {image_size} px, {precision})")
-        keep(json, {"images": n, "image_size": image_size, "precision": precision, "ratios": ratios})
+        keep(json, {"images": n, "image_size": image_size, "precision": precision, "ratios": ratios, "rates": rates})
 
 
 def memory(sizes: list[int]) -> None:

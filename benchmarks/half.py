@@ -29,8 +29,8 @@ def take_in(file: Path, path: Path, limit: int | None) -> None:
     store.write(path, info, {"features": found, "labels": labels, "source": source})
 
 
-def coded(dtype: str, lambda_: float, memory: str) -> store.Array:
-    """Code through the Gramian in force and say the accuracy; dense codes (n, M)."""
+def coded(dtype: str, lambda_: float, memory: str) -> tuple[store.Array, dict[str, float]]:
+    """Code through the Gramian in force: dense codes (n, M), accuracy."""
     print(dseld(Path(), "encode", "--inhibition", "gramian", "--lambda", str(lambda_), "--memory", memory)[2])
     dseld(Path(), "decode")
     dseld(Path(), "evaluate")
@@ -38,9 +38,9 @@ def coded(dtype: str, lambda_: float, memory: str) -> store.Array:
     indptr, m = codes.read("indptr"), codes.info.atoms
     dense = np.zeros((len(indptr) - 1, m), np.float32)
     dense[np.repeat(np.arange(len(dense)), np.diff(indptr)), codes.read("indices")] = codes.read("values")
-    decoders = json.loads(paths.METRICS.read_text())["decoders"]
-    print(dtype, {name: result["top1"] for name, result in decoders.items()})
-    return dense
+    decoders = json.loads(paths.metrics("test").read_text())["decoders"]
+    print(dtype, top1 := {name: result["top1"] for name, result in decoders.items()})
+    return dense, top1
 
 
 def main() -> None:
@@ -55,18 +55,19 @@ def main() -> None:
     takes_json(parser)
     wanted = parser.parse_args()
     train, test = wanted.train.resolve(), wanted.test.resolve()
+    figures = wanted.json and wanted.json.absolute()
     project(wanted.folder, build_dict__size=wanted.atoms)
     os.chdir(wanted.folder)
     take_in(train, paths.features("train"), None)
     take_in(test, paths.features("test"), wanted.images)
     dseld(Path(), "build-dict")
-    found = {}
+    found, top1 = {}, {}
     for dtype in ("float32", "float16"):
         project(Path(), build_dict__size=wanted.atoms, gramian__dtype=dtype)
         print(dseld(Path(), "gramian")[2])
         size = sum(file.stat().st_size for file in paths.GRAMIAN.rglob("*") if file.is_file())
         print(f"{dtype}: {size / 1e9:.2f} GB")
-        found[dtype] = coded(dtype, wanted.lambda_, wanted.memory)
+        found[dtype], top1[dtype] = coded(dtype, wanted.lambda_, wanted.memory)
     single, half = found["float32"], found["float16"]
     apart = np.linalg.norm(single - half, axis=1) / np.maximum(np.linalg.norm(single, axis=1), 1e-30)
     support = ((single != 0) != (half != 0)).sum(axis=1) / np.maximum((single != 0).sum(axis=1), 1)
@@ -74,11 +75,13 @@ def main() -> None:
     print(f"relative difference of a code: median {np.median(apart):.1e}, largest {apart.max():.1e}")
     print(f"neurons in one code and not in the other: {100 * support.mean():.2f} % of those in the code")
     keep(
-        wanted.json,
+        figures,
         {
             "atoms": wanted.atoms,
             "images": wanted.images,
             "lambda": wanted.lambda_,
+            "top1": top1,
+            "largest_activation": float(np.abs(single).max()),
             "largest_difference": float(np.abs(single - half).max()),
             "median_relative_difference": float(np.median(apart)),
             "share_of_other_neurons": float(support.mean()),

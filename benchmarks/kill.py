@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from facts import keep, takes_json
 from project import dseld, features, project
 
 from dseld_cli import store
@@ -81,7 +82,9 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, default=20_000)
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
+    takes_json(parser)
     wanted = parser.parse_args()
+    figures = wanted.json and wanted.json.absolute()
     project(wanted.folder, build_dict__size=wanted.atoms)
     os.chdir(wanted.folder)
     features(paths.features("train"), wanted.atoms, wanted.features, 0)
@@ -117,6 +120,7 @@ def main() -> None:
             done += 1
             print(f"  killed after {after:.2f} s: {stage} in force; the rerun ends the same", flush=True)
     print(f"{done} kills: nothing lost, nothing mixed, end state identical")
+    keep(figures, {"atoms": wanted.atoms, "kills": done})
 
 
 if __name__ == "__main__":

@@ -47,10 +47,25 @@ RUNS = {
     "durability": "durability.py {work}/durability",
     "memory": "memory.py {work}/memory --atoms 20000 --images 300",
     "extraction": "extract.py rate",
+    "accuracy-lite0": "accuracy.py {work}/lite0 --settings none:2 --sizes 5000",
+    "accuracy-lite1": "accuracy.py {work}/lite1 --settings none:2 --sizes 5000",
+    "accuracy-lite2": "accuracy.py {work}/lite2 --settings none:2 --sizes 5000",
+    "settings-cifar10": "settings.py {work}/cifar10-val --images 1000",
+    "settings-mnist": "settings.py {work}/mnist-val --images 1000",
+    "half": "half.py {work}/half {work}/cifar10-train.npz {work}/cifar10-test.npz",
+    "kill": "kill.py {work}/kill",
+    "reconstruction-mnist": "said.py {work}/mnist reconstruct",
+    "reconstruction-cifar10": "said.py {work}/cifar10-pixels reconstruct",
+    "scale": "scale.py {work}/scale --memory 6GiB --images 40 --lambda 25",
+    "scale-model": "scale_model.py",
+    "cluster": "cluster.py {work}/cluster",
+    "engines": "engines.py {work}/cifar10-val --images 4000",
     "condense-mnist": "condense.py --train {work}/mnist-train.npz --test {work}/mnist-test.npz --lambda 2 "
     "--sizes 25000 10000 5000 2000",
     "condense-cifar10": "condense.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
     "--sizes 25000 10000 5000 2000",
+    "condense-lose-mnist": "said.py {work}/mnist-val condense --lose 0.3",
+    "condense-lose-cifar10": "said.py {work}/cifar10-val condense --lose 0.3",
     "novelty-mnist": "novelty.py --train {work}/mnist-train.npz --test {work}/mnist-test.npz --lambda 2 --others "
     "{work}/fashion-mnist.npz {work}/digits.npz --sets",
     "novelty-cifar10": "novelty.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
@@ -119,6 +134,12 @@ def smaller(figure: dict[str, Any], decoder: str) -> list[tuple[int, list[str]]]
     return found
 
 
+def swept(row: dict[str, float | None]) -> str:
+    """Write what class-sum, and in brackets minimum residual, have at a setting."""
+    top1 = (row["class-sum"], row["minimum-residual"])
+    return "diverges" if None in top1 else f"{top1[0]:.1f} ({top1[1]:.1f})"
+
+
 def encoders(found: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """Read what benchmarks/encode.py found, in the words of the table."""
     titles = {
@@ -160,6 +181,7 @@ def page(figures: Path = FIGURES) -> str:
         said=said,
         encoders=encoders(found),
         smaller=smaller,
+        swept=swept,
         median=statistics.median,
     )
 
