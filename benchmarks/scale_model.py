@@ -63,9 +63,9 @@ class Rates:
         reading = 0.0 if size <= self.memory else readings * size / self.disk
         return size / self.network + max(compute, reading)
 
-    def batch_that_computes(self) -> float:
+    def batch_that_computes(self, features: int) -> float:
         """Images of a batch from which on a worker computes longer than it reads: below, sharding atoms would win."""
-        read = self.passes * 4 * 2048 * self.exemplars / self.disk
+        read = self.passes * 4 * features * self.exemplars / self.disk
         return read / self.coding
 
 
@@ -107,7 +107,8 @@ def main() -> None:
     for row in rows:
         hours = " ".join(f"{row[stage] / 3600:10.2f}" for stage in ("extract", "encode"))
         print(f"{row['exemplars']:12,} {row['images']:10,} {row['workers']:7} {hours} {row['money']:10.2f}")
-    print(f"a batch of {rates.batch_that_computes():.0f} images computes as long as its atoms are read from disk")
+    batch = rates.batch_that_computes(options.features)
+    print(f"a batch of {batch:.0f} images computes as long as its atoms are read from disk")
     keep(options.json, {"rows": rows, "rates": vars(rates), "price": options.price})
 
 
