@@ -22,9 +22,8 @@ from pathlib import Path
 import dask
 from distributed import Client, LocalCluster
 from facts import keep, takes_json
-from project import dseld, features, project
+from project import codes_fingerprint, dseld, features, project
 
-from dseld_cli import store
 from dseld_cli.store import project as paths
 
 DRIVER = """
@@ -60,11 +59,6 @@ class Killer(threading.Thread):
                 self.killed += 1
 
 
-def fingerprint(folder: Path) -> str:
-    """Of the codes that are in force."""
-    return store.open_store(folder / paths.codes("test"), store.CodesInfo).fingerprint
-
-
 def twice(folder: Path) -> int:
     """Count blocks that the journal of a draft has more than once."""
     journal = folder / paths.codes("test").with_name("test.zarr.partial") / "dseld-journal"
@@ -89,7 +83,7 @@ def main() -> None:
     dseld(folder, "build-dict")
     began = time.monotonic()
     assert encode(folder).wait() == 0
-    seconds, whole = time.monotonic() - began, fingerprint(folder)
+    seconds, whole = time.monotonic() - began, codes_fingerprint(folder)
     workers = drivers = runs = doubled = 0
     different = []
     dask.config.set({"distributed.scheduler.allowed-failures": 10_000})
@@ -120,7 +114,7 @@ def main() -> None:
             killer.over.set()
             killer.join()
             workers, runs = workers + killer.killed, runs + 1
-            if code or fingerprint(folder) != whole:
+            if code or codes_fingerprint(folder) != whole:
                 different.append(said.decode())
             print(f"{workers} workers and {drivers} drivers killed in {runs} runs, {len(different)} unlike", flush=True)
     print("the same codes, each block once" if not (different or doubled) else f"{different} {doubled} blocks twice")

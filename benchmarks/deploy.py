@@ -30,7 +30,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     takes_json(parser)
     options = parser.parse_args()
-    figures = options.json and options.json.absolute()
     os.chdir(options.project)
     if options.quick:
         made = deploy_check.deployed
@@ -40,7 +39,7 @@ def main() -> None:
         deploy_check._forms = lambda *its: (one for one in forms(*its) if "late" not in one[0])
     some = ["--atoms", str(options.atoms)] if options.atoms else []
     app(["deploy-check", "--images", options.images, "--memory", options.memory, *some], standalone_mode=False)
-    keep(figures, json.loads(Path(f"data/deploy/{options.atoms or 'all'}.json").read_text()))
+    keep(options.json, json.loads(Path(f"data/deploy/{options.atoms or 'all'}.json").read_text()))
 
 
 if __name__ == "__main__":

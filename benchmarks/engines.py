@@ -12,12 +12,13 @@ import statistics
 from pathlib import Path
 
 from facts import keep, takes_json
-from project import dseld
+from project import codes_fingerprint, dseld
 
-from dseld_cli import store
-from dseld_cli.store import project as paths
-
-ENGINES = {"threads": (), "dask local:1": ("local:1",), "dask local:2": ("local:2",)}
+ENGINES = {
+    "threads": ("--engine", "threads"),
+    "dask local:1": ("--engine", "dask", "--scheduler", "local:1"),
+    "dask local:2": ("--engine", "dask", "--scheduler", "local:2"),
+}
 
 
 def main() -> None:
@@ -30,10 +31,9 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in ENGINES}
     codes = set()
     for _ in range(wanted.repeats):
-        for name, scheduler in ENGINES.items():
-            engine = ["--engine", "dask", "--scheduler", *scheduler] if scheduler else []
+        for name, engine in ENGINES.items():
             seconds[name].append(dseld(wanted.project, "encode", "--images", wanted.images, *engine)[0])
-            codes.add(store.open_store(wanted.project / paths.codes("test"), store.CodesInfo).fingerprint)
+            codes.add(codes_fingerprint(wanted.project))
             print(f"{name:13} {seconds[name][-1]:7.1f} s", flush=True)
     median = {name: statistics.median(its) for name, its in seconds.items()}
     ratio = {name: its / median["threads"] for name, its in median.items()}

@@ -14,8 +14,8 @@ from typing import Any
 
 
 def takes_json(parser: argparse.ArgumentParser) -> None:
-    """Let a benchmark be told where to keep what it found."""
-    parser.add_argument("--json", type=Path, help="keep what was found, for docs/results")
+    """Let a benchmark be told where to keep what it found; absolute, for some change the folder that they work in."""
+    parser.add_argument("--json", type=lambda path: Path(path).absolute(), help="keep what was found, for docs/results")
 
 
 def keep(path: Path | None, figures: dict[str, Any]) -> None:

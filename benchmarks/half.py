@@ -55,7 +55,6 @@ def main() -> None:
     takes_json(parser)
     wanted = parser.parse_args()
     train, test = wanted.train.resolve(), wanted.test.resolve()
-    figures = wanted.json and wanted.json.absolute()
     project(wanted.folder, build_dict__size=wanted.atoms)
     os.chdir(wanted.folder)
     take_in(train, paths.features("train"), None)
@@ -75,7 +74,7 @@ def main() -> None:
     print(f"relative difference of a code: median {np.median(apart):.1e}, largest {apart.max():.1e}")
     print(f"neurons in one code and not in the other: {100 * support.mean():.2f} % of those in the code")
     keep(
-        figures,
+        wanted.json,
         {
             "atoms": wanted.atoms,
             "images": wanted.images,

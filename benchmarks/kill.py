@@ -84,7 +84,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     takes_json(parser)
     wanted = parser.parse_args()
-    figures = wanted.json and wanted.json.absolute()
     project(wanted.folder, build_dict__size=wanted.atoms)
     os.chdir(wanted.folder)
     features(paths.features("train"), wanted.atoms, wanted.features, 0)
@@ -120,7 +119,7 @@ def main() -> None:
             done += 1
             print(f"  killed after {after:.2f} s: {stage} in force; the rerun ends the same", flush=True)
     print(f"{done} kills: nothing lost, nothing mixed, end state identical")
-    keep(figures, {"atoms": wanted.atoms, "kills": done})
+    keep(wanted.json, {"atoms": wanted.atoms, "kills": done})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from dseld_cli import store
+from dseld_cli.store import project as paths
 
 ROOT = Path(__file__).parents[1]
 EXTRACTOR = {"backbone": "synthetic", "weights": "none", "transform": "none"}
@@ -40,10 +41,15 @@ def project(folder: Path, **changes: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = YAML().load((ROOT / "params.yaml").read_text())
     for name, value in changes.items():
-        section, key = name.split("__")
-        document[section][key] = value
+        *section, key = name.split("__")
+        (document[section[0]] if section else document)[key] = value
     with (folder / "params.yaml").open("w") as file:
         YAML().dump(document, file)
+
+
+def codes_fingerprint(folder: Path) -> str:
+    """Fingerprint of the codes of the test split that are in force."""
+    return store.open_store(folder / paths.codes("test"), store.CodesInfo).fingerprint
 
 
 def dseld(folder: Path, *arguments: str) -> tuple[float, int, str]:

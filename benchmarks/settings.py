@@ -86,10 +86,9 @@ def main() -> None:
     parser.add_argument("--lambda", dest="lambda_", type=float, default=2.0)
     takes_json(parser)
     options = parser.parse_args()
-    folder, path = options.project, options.json and options.json.absolute()
-    project(folder, lca__lambda=options.lambda_, run__memory="6GiB")
-    text = (folder / "params.yaml").read_text().replace("trained_decoders: [shallow-nn]", "trained_decoders: []")
-    (folder / "params.yaml").write_text(text.replace("splits: [train, test]", "splits: [train, test, val]"))
+    folder = options.project
+    changes = {"lca__lambda": options.lambda_, "run__memory": "6GiB", "extract__splits": ["train", "test", "val"]}
+    project(folder, trained_decoders=[], **changes)
     sample = ["--images", str(options.images), "--json"]
     found: dict[str, Any] = {"val_images": options.images, "sweeps": {}}
     for key, values in SWEEPS.items():
@@ -125,7 +124,7 @@ def main() -> None:
             "seconds": taken,
         }
         print(name, json.dumps(found["searches"][name]), flush=True)
-    keep(path, found)
+    keep(options.json, found)
 
 
 if __name__ == "__main__":
