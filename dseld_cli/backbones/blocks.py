@@ -59,7 +59,7 @@ class Block:
     raw: list[Any]
     source: list[str]
     open: Callable[[Any], Image.Image]
-    folder: Path
+    folder: Path | str
 
 
 @lru_cache(maxsize=1)
@@ -106,7 +106,7 @@ def by_workers(does: Engine, network: Network) -> Blocks:
     def blocks(
         images: Images, extractor: Backbone, work: Work, done: int, what: str, draft: Draft
     ) -> Generator[list[Batch], None, None]:
-        folder, parts = does.place(draft.parts_folder), list(store.blocks(len(images), BLOCK))
+        folder, parts = does.place(draft.parts_folder, draft.parts_url), list(store.blocks(len(images), BLOCK))
 
         def block(number: int) -> Block:
             rows = range(parts[number].start, parts[number].stop)
@@ -119,13 +119,13 @@ def by_workers(does: Engine, network: Network) -> Blocks:
             for its, aside in steps:
                 waiting[its.number] = aside
                 while done in waiting:
-                    yield [_read(waiting.pop(done), parts[done])]
+                    yield [_read(draft.brought(waiting.pop(done)), parts[done])]
                     done += 1
 
     return blocks
 
 
-def _read(aside: store.Aside, part: slice) -> Batch:
+def _read(aside: store.Here, part: slice) -> Batch:
     """Read the features of a block, and delete the file."""
     with np.load(aside.file, allow_pickle=False) as saved:
         broken = {str(part.start + int(row)): why for row, why in json.loads(str(saved["broken"])).items()}

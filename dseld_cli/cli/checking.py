@@ -42,3 +42,27 @@ def verify(
 
     if stage.run(params, stores or (), repair):
         raise typer.Exit(DAMAGED)
+
+
+@command(commands, PANEL, ("data.store",))
+def gc(
+    given: Given,
+    older_than: Annotated[
+        float, typer.Option("--older-than", min=0, metavar="DAYS", help="Leave what was written since.")
+    ] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete, instead of listing.", metavar="")] = False,
+) -> None:
+    """Delete from object storage what nothing of this project names any more.
+
+    Stores whose chunks lie on object storage (data.store) leave their objects
+    there when another takes their place, so that DVC can go back to them.
+    Kept are those of stores and drafts in data/, and of all that DVC's cache
+    has: fetch what other clones may go back to by `dvc fetch --all-commits`.
+
+    [dim]Example:[/dim]  dseld gc
+    [dim]Example:[/dim]  dvc gc --all-commits && dseld gc --older-than 7 --yes
+    """
+    params = given.load()
+    from dseld_cli.stages import gc as stage
+
+    stage.run(params, older_than, yes)

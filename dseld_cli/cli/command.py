@@ -46,10 +46,12 @@ class Given:
 
         """
         from dseld_cli.config.load import load
+        from dseld_cli.runtime.place import write_to
 
         moved = {key: _moved(key, sections or {}) for key in self.settings}
         given = {moved[key]: value_of(key, value) for key, value in self.settings.items()}
         params = load(given, options={moved[key]: option_name(key) for key in self.settings})
+        write_to(params.data.store)
         self.loaded.update({key: value for key, value in given.items() if value is not None})
         if not (quiet or self.others.get("as_json")):
             print(line(f"dseld {self.command}: {self._told(params, list(given))}".removesuffix(": ")), flush=True)

@@ -17,6 +17,7 @@ from dseld_cli.config.values import (
     Memory,
     Name,
     Natural,
+    Place,
     Seed,
     Threshold,
     TimeConstant,
@@ -42,6 +43,9 @@ class Data(Section):
     of which extract.test_share becomes test)"""
     root: Name
     """Where named data sets are kept, and downloaded to when they are missing (torchvision's layout)."""
+    store: Place = "local"
+    """Where chunks of stores lie: local (in data/, with their metadata) | a prefix of object storage, of this project
+    alone: s3://BUCKET/PREFIX, gs://, az:// or file:///FOLDER (pip install 'dseld[s3]'); data/ then has the metadata"""
 
 
 class Extract(Section):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dseld_cli.decoders import registry
+from dseld_cli.runtime.place import LOCAL
 from dseld_cli.runtime.text import suggestion
 
 GIB = 2**30
@@ -66,6 +67,18 @@ def parse_memory(value: object) -> int:
     return size
 
 
+def parse_place(value: str) -> str:
+    """Pass "local" or the URL of a prefix of object storage.
+
+    Raises:
+        ValueError: for anything else.
+
+    """
+    if value != LOCAL and not re.fullmatch(r"(s3|gs|az|file)://[^\s?#]+", value):
+        raise ValueError("should be local or a URL: s3://BUCKET/PREFIX, gs://, az:// or file:///FOLDER")
+    return value
+
+
 def parse_decoder(value: str) -> str:
     """Pass the name of a decoder, of ours or of a package that is installed.
 
@@ -87,6 +100,7 @@ def _word_or_number(value: object, word: str, least: int) -> object:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
+Place = Annotated[str, AfterValidator(parse_place)]
 Count = Annotated[int | Literal["all"], BeforeValidator(parse_count)]
 ImageSize = Annotated[int | Literal["default"], BeforeValidator(parse_default)]
 Workers = Annotated[int | Literal["auto"], BeforeValidator(parse_workers)]

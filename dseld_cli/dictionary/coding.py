@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, OutOfDate
 from dseld_cli.lca.encoder import Encoder, EncodeResult
 from dseld_cli.lca.recurrence import LCAParams
+from dseld_cli.runtime.cluster import Engine
 
 InfoT = TypeVar("InfoT", bound=store.Info)
 Int64 = NDArray[np.int64]
@@ -27,10 +28,15 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Input:
-    """A store that is read, wherever the work is done: its folder, seen alike by all, and its fingerprint."""
+    """A store that is read, wherever the work is done: its folder, seen alike by all, or URL, and its fingerprint."""
 
-    path: Path
+    path: Path | str
     fingerprint: str
+
+    @classmethod
+    def of(cls, opened: store.Store[Any], does: Engine) -> Self:
+        """Name a store for those who do the work."""
+        return cls(does.place(opened.path, opened.url), opened.fingerprint)
 
     def opened(self, kind: type[InfoT]) -> store.Store[InfoT]:
         """Open it.
@@ -39,7 +45,7 @@ class Input:
             OutOfDate: if it is not the one that was meant.
 
         """
-        found = store.open_store(self.path, kind)
+        found = store.open_store(store.folder_of(self.path) if isinstance(self.path, str) else self.path, kind)
         if found.fingerprint != self.fingerprint:
             raise OutOfDate(f"{self.path} is not what it was when the run began: run the same command again")
         return found
@@ -88,7 +94,7 @@ class Block:
     number: int
     rows: Int64
     excluded: list[Int64] | None
-    folder: Path
+    folder: Path | str
 
 
 @lru_cache(maxsize=1)

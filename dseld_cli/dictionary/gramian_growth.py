@@ -22,6 +22,7 @@ from dseld_cli.dictionary.gramian import is_of
 from dseld_cli.errors import StoreDamaged
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.engine import in_order, workers
+from dseld_cli.runtime.place import LOCAL, written_to
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import chunks
 
@@ -93,7 +94,7 @@ def no_room(path: Path, n_atoms: int, dtype: str) -> str | None:
     what = f"the Gramian of {n_atoms} atoms takes {size / 2**30:.1f} GiB"
     if size > MOST:
         return f"{what}, more than the {MOST / 2**30:.0f} GiB that looking up pays for"
-    if size - has > free:
+    if written_to() == LOCAL and size - has > free:
         return f"{what}, the disk has {free / 2**30:.1f} GiB free"
     return None
 

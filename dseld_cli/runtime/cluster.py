@@ -38,8 +38,8 @@ LOCAL = re.compile(r"local:([1-9]\d*)")
 class Engine(Protocol):
     """Does blocks of work."""
 
-    def place(self, path: Path) -> Path:
-        """Name a file so that whoever does a block finds it."""
+    def place(self, path: Path, url: str | None = None) -> Path | str:
+        """Name what lies here, or also at a URL, so that whoever does a block finds it."""
 
     def as_done(self, work: Callable[[T], R], blocks: Iterable[T]) -> Generator[tuple[T, R], None, None]:
         """Yield each block with what its work returned, in whatever order they are done; closed, it gives up the rest.
@@ -53,7 +53,7 @@ class Engine(Protocol):
 class Here:
     """Does one block after another, in this process: its work uses all cores."""
 
-    def place(self, path: Path) -> Path:
+    def place(self, path: Path, url: str | None = None) -> Path | str:
         """Name a file as it is named here."""
         return path
 
@@ -68,9 +68,9 @@ class Dask:
 
     client: Any
 
-    def place(self, path: Path) -> Path:
-        """Name a file from the root: workers may have been started elsewhere, on the same file system."""
-        return path.absolute()
+    def place(self, path: Path, url: str | None = None) -> Path | str:
+        """Name a URL, or a file from the root: workers may have been started elsewhere, on the same file system."""
+        return url or path.absolute()
 
     def as_done(self, work: Callable[[T], R], blocks: Iterable[T]) -> Generator[tuple[T, R], None, None]:
         """Yield each block with what its work returned; a block whose worker is lost is done by another.

@@ -58,9 +58,9 @@ def _code(params: Params, split: str, features: store.Features, dictionary: stor
     inputs |= store.fingerprints(gramian=gramian) if gramian else {}
     with engine(params.run.engine, params.run.scheduler, params.run.memory) as does:
         coding = Coding(
-            Input(does.place(dictionary.path), dictionary.fingerprint),
-            Input(does.place(features.path), features.fingerprint),
-            Input(does.place(gramian.path), gramian.fingerprint) if gramian else None,
+            Input.of(dictionary, does),
+            Input.of(features, does),
+            Input.of(gramian, does) if gramian else None,
             lca_params(params.lca),
             means(params),
             len(rows),
@@ -128,7 +128,7 @@ def _encode(
     batch: int,
 ) -> None:
     """Keep the codes of each batch that has none yet as a part of its own."""
-    folder = does.place(draft.parts_folder)
+    folder = does.place(draft.parts_folder, draft.parts_url)
     parts = list(store.blocks(len(rows), batch))
     missing = [number for number in range(len(parts)) if not draft.has_kept(number)]
 

@@ -1,10 +1,11 @@
 """Stores: zarr groups that count only when committed. What a kill, a full disk or a power loss can do: docs/design."""
 
 from dseld_cli.store import spec
-from dseld_cli.store.aside import Aside, set_aside
+from dseld_cli.store.aside import Aside, Here, set_aside
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.disk import cleared, locked, tidy
-from dseld_cli.store.draft import Draft, Rows, write
+from dseld_cli.store.draft import Draft, write
+from dseld_cli.store.objects import folder_of
 from dseld_cli.store.provenance import (
     ArrayMark,
     BaseInfo,
@@ -39,6 +40,7 @@ from dseld_cli.store.reader import (
     require_input,
     reusable,
 )
+from dseld_cli.store.rows import Rows
 from dseld_cli.store.spec import MADE_BY, Spec, blocks
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "FeaturesInfo",
     "Gramian",
     "GramianInfo",
+    "Here",
     "Info",
     "Key",
     "Network",
@@ -75,6 +78,7 @@ __all__ = [
     "blocks",
     "cleared",
     "fingerprints",
+    "folder_of",
     "locked",
     "open_store",
     "out_of_date",

@@ -11,22 +11,35 @@ import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from errno import EIO
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 
+from dseld_cli.store import objects
 from dseld_cli.store.chunks import Array
 
 ENDING = ".aside"
 
 
 @dataclass(frozen=True)
-class Aside:
-    """A file that was written, and the SHA-256 of what it holds."""
+class Here:
+    """A file that was written on this machine, or where it sees it, and the SHA-256 of what it holds."""
 
     file: Path
     sha256: str
+
+
+@dataclass(frozen=True)
+class There:
+    """An object that was written, and the SHA-256 of what it holds."""
+
+    url: str
+    sha256: str
+
+
+Aside = Here | There
 
 
 def save(file: Path, data: Iterable[memoryview | bytes]) -> None:
@@ -38,18 +51,39 @@ def save(file: Path, data: Iterable[memoryview | bytes]) -> None:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def set_aside(folder: Path, arrays: Mapping[str, Array]) -> Aside:
-    """Write arrays of any size into a folder that is there.
+def set_aside(folder: Path | str, arrays: Mapping[str, Array]) -> Aside:
+    """Write arrays of any size into a folder that is there, or below a URL.
 
     Raises:
-        FileNotFoundError: if it is not there any more.
+        FileNotFoundError: if the folder is not there any more.
 
     """
     data = io.BytesIO()
     np.savez(data, allow_pickle=False, **arrays)
-    file = folder / f"{uuid4().hex}{ENDING}"
-    save(file, [data.getbuffer()])
-    return Aside(file, hashlib.sha256(data.getbuffer()).hexdigest())
+    name, sha256 = f"{uuid4().hex}{ENDING}", hashlib.sha256(data.getbuffer()).hexdigest()
+    if isinstance(folder, str):
+        objects.at(folder).put(name, data.getvalue())
+        return There(f"{folder}/{name}", sha256)
+    save(folder / name, [data.getbuffer()])
+    return Here(folder / name, sha256)
+
+
+def brought(part: Aside, folder: Path) -> Here:
+    """Bring what was set aside to a folder of this machine, if it is not there.
+
+    Raises:
+        OSError: if it is not what was set aside.
+
+    """
+    if isinstance(part, Here):
+        return part
+    where, _, name = part.url.rpartition("/")
+    data = objects.at(where).read(name)
+    if hashlib.sha256(data).hexdigest() != part.sha256:
+        raise OSError(EIO, "is not what was written there", part.url)
+    save(folder / name, [data])
+    objects.at(where).remove([name])
+    return Here(folder / name, part.sha256)
 
 
 def drop(folder: Path) -> None:

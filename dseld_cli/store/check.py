@@ -75,14 +75,14 @@ def _store(opened: Store[Any], track: Track) -> Found:
     if bad:
         more = f" (and {len(bad) - 1} chunks more)" if len(bad) > 1 else ""
         return Found(opened.path, True, bad[0].removeprefix(f"{opened.path} is damaged: ") + more)
-    leftover = [name for name in (disk.PLAN, disk.JOURNAL, disk.PARTS) if (opened.folder / name).exists()]
+    leftover = [name for name in (disk.PLAN, disk.PLACE, disk.JOURNAL, disk.PARTS) if (opened.folder / name).exists()]
     also = ", with files of its draft left over" if leftover else ""
     return Found(opened.path, False, f"{opened.kind}, all {len(keys)} chunks as committed{also}")
 
 
 def _damage(opened: Store[Any], name: str, key: tuple[int, ...]) -> str:
     try:
-        opened.chunk(name, key)
+        opened.reread(name, key)
     except UserError as error:
         return str(error)
     return ""

@@ -77,9 +77,14 @@ def key_of(text: str) -> Key:
     return tuple(map(int, text.split("/")))
 
 
+def name_of(name: str, key: Key) -> str:
+    """Name the file of a chunk of an array, from a store's folder on."""
+    return f"{name}/c/{text(key)}"
+
+
 def file_of(store: Path, name: str, key: Key) -> Path:
     """Find the file of a chunk of an array in a store's folder."""
-    return store / name / "c" / text(key)
+    return store / name_of(name, key)
 
 
 def link(source: Path, target: Path) -> None:

@@ -7,8 +7,10 @@ written and synchronised by a call of our own whose failure keeps its kind, and 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -16,6 +18,8 @@ import numpy as np
 from dseld_cli.store.chunks import Array, dtype_name, numpy_dtype
 from dseld_cli.store.spec import Meaning, Spec
 
+CHECKSUM = 4
+"""Bytes of it, behind those of each chunk."""
 FILL = {"f": np.nan, "i": -1, "s": ""}
 """Values that are never valid data, so that a missing chunk cannot pass for one; by a type's first letter."""
 
@@ -39,11 +43,28 @@ def metadata(spec: Spec, meaning: Meaning | None = None) -> dict[str, object]:
     }
 
 
+def group(attributes: dict[str, Any]) -> dict[str, object]:
+    """Content of a group's zarr.json."""
+    return {"attributes": attributes, "zarr_format": 3, "node_type": "group"}
+
+
+def size_of(spec: Spec) -> int | None:
+    """Bytes of a chunk's file; None for text, of which that depends."""
+    if spec.dtype == "str":
+        return None
+    return math.prod(spec.chunks) * int(numpy_dtype(spec.dtype).itemsize) + CHECKSUM
+
+
+def as_bytes(content: object) -> bytes:
+    """Write metadata out."""
+    return json.dumps(content, indent=2).encode()
+
+
 def write_json(file: Path, content: object) -> None:
     """Write metadata, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(file.name + ".aside")
-    aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    aside.write_bytes(as_bytes(content))
     aside.replace(file)
 
 
@@ -76,7 +97,7 @@ def _bytes(content: Array) -> Array:
 def _checksum(data: Array) -> bytes:
     fixed = data.view()
     fixed.flags.writeable = False  # google_crc32c takes nothing else without a copy
-    return int(google_crc32c.value(fixed)).to_bytes(4, "little")
+    return int(google_crc32c.value(fixed)).to_bytes(CHECKSUM, "little")
 
 
 def decode(data: bytes, dtype: str, chunks: tuple[int, ...], shape: tuple[int, ...]) -> Array:
@@ -86,8 +107,8 @@ def decode(data: bytes, dtype: str, chunks: tuple[int, ...], shape: tuple[int, .
         ValueError: if it is torn, or its checksum is another.
 
     """
-    body = np.frombuffer(data, np.uint8)[:-4]
-    if len(data) < 4 or _checksum(body) != data[-4:]:
+    body = np.frombuffer(data, np.uint8)[:-CHECKSUM]
+    if len(data) < CHECKSUM or _checksum(body) != data[-CHECKSUM:]:
         raise ValueError("its checksum is another")
     if dtype == "str":
         whole: Array = np.array(_split(body.tobytes()), dtype=np.dtypes.StringDType())

@@ -26,6 +26,7 @@ PLAN = "dseld-draft.json"
 """First file of a draft: a killed start is recognisable by it."""
 JOURNAL = "dseld-journal"
 PARTS = "dseld-parts"
+PLACE = "dseld-objects.json"
 """A draft's own files, which a store has no more."""
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
@@ -243,7 +244,7 @@ def clear(path: Path) -> None:
     """Delete a draft's own files from a store that came to be in force."""
     if (path / PARTS).is_dir():
         shutil.rmtree(path / PARTS)
-    for name in (JOURNAL, PLAN):
+    for name in (JOURNAL, PLACE, PLAN):
         (path / name).unlink(missing_ok=True)
 
 

@@ -12,7 +12,8 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, Self, TextIO, TypeVar
@@ -22,7 +23,7 @@ import numpy as np
 from dseld_cli.errors import StoreDamaged
 from dseld_cli.runtime.console import warn
 from dseld_cli.runtime.outputs import sync
-from dseld_cli.store import aside, chunks, codec, disk
+from dseld_cli.store import aside, chunks, codec, disk, objects
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.provenance import INFOS, Info, as_json, parse
 from dseld_cli.store.reader import Store, canonical, fingerprint_of
@@ -70,16 +71,18 @@ class Draft(Generic[InfoT]):
             disk.recover(self._place)
             disk.require_replaceable(self.path, self.info.kind)
             plan = canonical({"kind": self.info.kind, "provenance": as_json(self.info), "arrays": _shapes(self.specs)})
-            resumed = self.resumes(plan)
+            resumed = objects.goes_on(self.partial) and self.resumes(plan)
             if not resumed:
+                its = objects.begun(self.info.kind)
                 disk.remove(self.partial)
                 self.partial.mkdir()
                 (self.partial / disk.PLAN).write_text(plan, encoding="utf-8")
+                if its:
+                    its.note(self.partial)
             aside.drop(self.partial / disk.PARTS)
             self._journal = stack.enter_context((self.partial / disk.JOURNAL).open("a", encoding="utf-8"))
-            for name, keys in () if resumed else self.kept.items():
-                for key in keys:
-                    self._take_over(name, key)
+            if not resumed:
+                self._take_all_over()
             self._open = stack.pop_all()
         return self
 
@@ -94,6 +97,15 @@ class Draft(Generic[InfoT]):
     def partial(self) -> Path:
         """Where it grows."""
         return disk.beside(self._place, ".partial")
+
+    @cached_property
+    def _elsewhere(self) -> objects.Objects | None:
+        """Where its chunks grow, if not here."""
+        return objects.of_draft(self.partial)
+
+    def _file(self, name: str, key: Key) -> Path:
+        """Where a chunk is on this machine, or is to be."""
+        return chunks.file_of(self._elsewhere.mirror if self._elsewhere else self.partial, name, key)
 
     def resumes(self, plan: str) -> bool:
         """Read the journal of a draft with the same plan; say if a draft is unreadable."""
@@ -132,12 +144,25 @@ class Draft(Generic[InfoT]):
             self._digests[name, tuple(key)] = sha256
             self._unproved.add((name, tuple(key)))
 
-    def _take_over(self, name: str, key: Key) -> None:
+    def _take_all_over(self) -> None:
+        kept = [(name, key) for name, keys in self.kept.items() for key in keys]
+        if self._elsewhere:
+            objects.side_by_side(self._take_over, kept)
+        else:
+            for chunk in kept:
+                self._take_over(chunk)
+
+    def _take_over(self, chunk: tuple[str, Key]) -> None:
         assert self.old is not None
-        target = chunks.file_of(self.partial, name, key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        name, key = chunk
         with suppress(FileNotFoundError):
-            chunks.link(chunks.file_of(self.old.folder, name, key), target)
+            if self._elsewhere and self._elsewhere.beside(self.old.elsewhere):
+                self._elsewhere.copy(self.old.elsewhere, chunks.name_of(name, key))
+            else:
+                target = self._file(name, key)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                chunks.link(self.old.file(name, key), target)
+                self._send(name, key)
             self._note("chunk", name, key, self.old.digest(name, key))
 
     def _note(self, what: str, *entry: Any) -> None:
@@ -160,13 +185,20 @@ class Draft(Generic[InfoT]):
 
     def write(self, name: str, key: Key, content: Array) -> None:
         """Write one chunk, which is finished then."""
-        self._save(chunks.file_of(self.partial, name, key), codec.encode(content, self.specs[name].chunks))
+        self._save(self._file(name, key), codec.encode(content, self.specs[name].chunks))
+        self._send(name, key)
         self._note("chunk", name, key, chunks.digest(content))
 
     def _save(self, file: Path, data: Iterable[memoryview | bytes]) -> None:
+        if self._elsewhere:
+            objects.make_room()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # never through a hard link that an older store has, too
         aside.save(file, data)
+
+    def _send(self, name: str, key: Key) -> None:
+        if self._elsewhere:
+            self._elsewhere.put(chunks.name_of(name, key), self._file(name, key))
 
     def finished(self, name: str, key: Key) -> bool:
         """Whether a chunk need not be written any more; one of an earlier run is compared with its digest."""
@@ -186,13 +218,19 @@ class Draft(Generic[InfoT]):
             if spec is None:
                 return hashlib.sha256(self._part(key[0]).read_bytes()).hexdigest()
             shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
-            data = chunks.file_of(self.partial, name, key).read_bytes()
+            file = self._elsewhere.file(chunks.name_of(name, key)) if self._elsewhere else self._file(name, key)
+            data = file.read_bytes()
             return chunks.digest(codec.decode(data, spec.dtype, spec.chunks, shape))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
     def _part(self, number: int) -> Path:
         return self.partial / disk.PARTS / f"{number}.npz"
+
+    @property
+    def parts_url(self) -> str | None:
+        """Where parts are set aside by others who do not see `parts_folder`, if it has chunks elsewhere."""
+        return f"{self._elsewhere.url}/{disk.PARTS}" if self._elsewhere else None
 
     @property
     def parts_folder(self) -> Path:
@@ -206,8 +244,13 @@ class Draft(Generic[InfoT]):
 
     def adopt(self, number: int, part: aside.Aside) -> None:
         """Keep arrays that were set aside."""
+        part = self.brought(part)
         part.file.replace(self._part(number))
         self._note("part", disk.PARTS, (number,), part.sha256)
+
+    def brought(self, part: aside.Aside) -> aside.Here:
+        """Have what was set aside lie on this machine."""
+        return aside.brought(part, self.parts_folder)
 
     def has_kept(self, number: int) -> bool:
         """Whether a part is there, as it was kept."""
@@ -237,6 +280,8 @@ class Draft(Generic[InfoT]):
 
     def discard(self) -> None:
         """Forget what was done so far."""
+        if self._elsewhere:
+            self._elsewhere.delete()
         disk.remove(self.partial)
 
     def commit(self) -> None:
@@ -256,17 +301,38 @@ class Draft(Generic[InfoT]):
             described[name]["sha256"] = {chunks.text(key): self._digests[name, key] for key in spec.keys}
         mark = {"format": FORMAT, "kind": self.info.kind, "provenance": as_json(self.info), "arrays": described}
         disk.sync_all(self.partial)
-        attributes = {"dseld": {**mark, "fingerprint": fingerprint_of(mark)}}
-        codec.write_json(self.partial / "zarr.json", {"attributes": attributes, "zarr_format": 3, "node_type": "group"})
+        attributes: dict[str, Any] = {"dseld": {**mark, "fingerprint": fingerprint_of(mark)}}
+        if self._elsewhere:
+            attributes |= self._publish(self._elsewhere, attributes)
+        codec.write_json(self.partial / "zarr.json", codec.group(attributes))
         sync(self.partial / "zarr.json")
         sync(self.partial)
         disk.replace(self.partial, self._place)
+        if self._elsewhere:
+            with suppress(OSError):  # the store is in force: `dseld gc` deletes what is left
+                self._elsewhere.delete()
+
+    def _publish(self, draft: objects.Objects, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Make of the draft's objects those of a store; returns what its mark says about where they are."""
+        store = draft.committed(self.info.kind, attributes["dseld"]["fingerprint"])
+        metadata = {f"{name}/zarr.json": (self.partial / name / "zarr.json").read_bytes() for name in self.specs}
+        metadata["zarr.json"] = codec.as_bytes(codec.group(attributes))
+        sizes = {
+            chunks.name_of(name, key): codec.size_of(spec) for name, spec in self.specs.items() for key in spec.keys
+        }
+        try:
+            store.commit(draft, metadata, sizes)
+        except FileNotFoundError as error:
+            raise StoreDamaged(
+                f"{error.filename} {error.strerror}: run the same command again, which makes it anew"
+            ) from None
+        return store.attribute()
 
     def _require_whole(self) -> None:
         for name, spec in self.specs.items():
             for key in spec.keys:
-                file = chunks.file_of(self.partial, name, key)
-                if not self.finished(name, key) or not file.exists():
+                file = self._file(name, key)
+                if not self.finished(name, key) or not (self._elsewhere or file.exists()):
                     raise StoreDamaged(f"{file} is missing or damaged: run the same command again, which makes it anew")
 
 
@@ -294,59 +360,6 @@ def write(path: Path, info: Info, arrays: Mapping[str, Array]) -> None:
         for name, content in arrays.items():
             draft.put(name, content)
         draft.commit()
-
-
-class Rows:
-    """Rows of an array of a draft that come block after block, of any length; each chunk is written once.
-
-    Attributes:
-        came: rows that came so far; of a killed run, those that are in the draft for good.
-
-    """
-
-    def __init__(self, draft: Draft[Any], name: str) -> None:
-        self._draft, self._name, self._next = draft, name, 0
-        while draft.finished(name, self._key(self._next)):
-            self._next += 1
-        spec = draft.specs[name]
-        self.came = min(self._next * spec.chunks[0], spec.shape[0])
-        self._waiting: Array = self._held()
-        self.came += len(self._waiting)
-
-    def _key(self, i: int) -> Key:
-        return (i, *(0 for _ in self._draft.specs[self._name].shape[1:]))
-
-    def _held(self) -> Array:
-        """Rows of the next chunk that a killed run held."""
-        for part in self._draft.parts() if self._draft.has_kept(0) else ():
-            if int(part["chunk"]) == self._next:
-                return part["rows"]
-        return np.empty((0, *self._draft.specs[self._name].shape[1:]), np.float32)
-
-    def add(self, rows: Array) -> None:
-        """Take the rows that follow."""
-        side = self._draft.specs[self._name].chunks[0]
-        self.came += len(rows)
-        self._waiting = np.concatenate([self._waiting, rows]) if len(self._waiting) else rows
-        while len(self._waiting) >= side:
-            self._write(self._waiting[:side])
-            self._waiting = self._waiting[side:]
-
-    def hold(self) -> None:
-        """Keep the rows that wait for their chunk to be full, so that a kill does not lose them."""
-        if len(self._waiting):
-            self._draft.keep(0, {"rows": self._waiting, "chunk": np.array(self._next)})
-
-    def _write(self, rows: Array) -> None:
-        self._draft.write(self._name, self._key(self._next), rows)
-        self._next += 1
-
-    def end(self) -> None:
-        """Write what is left, and cut the array where the rows end."""
-        if len(self._waiting):
-            self._write(self._waiting)
-        spec = self._draft.specs[self._name]
-        self._draft.specs[self._name] = replace(spec, shape=(self.came, *spec.shape[1:]))
 
 
 def _line(entry: list[Any]) -> str:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, StoreMissing, UserError
 from dseld_cli.runtime.console import warn
-from dseld_cli.store import chunks, codec, disk
+from dseld_cli.store import chunks, codec, disk, objects
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.project import first_missing
 from dseld_cli.store.provenance import (
@@ -62,6 +62,7 @@ class Store(Generic[InfoT]):
         arrays: what was committed of each array.
         specs: shape, chunks and type of each.
         sizes: number of images, atoms, classes, ... (see `spec.sizes_of`).
+        elsewhere: where its chunks lie, if that is not `folder`.
 
     """
 
@@ -72,12 +73,18 @@ class Store(Generic[InfoT]):
     arrays: Mapping[str, ArrayMark]
     specs: Mapping[str, Spec]
     sizes: Mapping[str, int]
+    elsewhere: objects.Objects | None = None
     verified: dict[tuple[str, Key], Stamp] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
         """What kind of store it is."""
         return self.info.kind
+
+    @property
+    def url(self) -> str | None:
+        """Where its chunks and its metadata are, if its chunks lie elsewhere."""
+        return self.elsewhere.url if self.elsewhere else None
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of an array."""
@@ -145,6 +152,18 @@ class Store(Generic[InfoT]):
             found[here] = block[rows[here] - k * side]
         return found
 
+    def file(self, name: str, key: Key) -> Path:
+        """Find the file of a chunk; one that lies elsewhere is fetched first.
+
+        Raises:
+            FileNotFoundError: if it is missing there.
+            OSError: if it cannot be fetched.
+
+        """
+        if self.elsewhere:
+            return self.elsewhere.file(chunks.name_of(name, key))
+        return chunks.file_of(self.folder, name, key)
+
     def chunk(self, name: str, key: Key) -> Array:
         """Read one chunk, for reading only; verify it, unless its file is what was verified before.
 
@@ -153,10 +172,30 @@ class Store(Generic[InfoT]):
             OSError: if the disk does not let us read it.
 
         """
+        try:
+            return self._chunk(name, key)
+        except StoreDamaged:
+            if not self.elsewhere:
+                raise
+        return self.reread(name, key)
+
+    def reread(self, name: str, key: Key) -> Array:
+        """Read one chunk from where it was committed, whatever this machine has of it.
+
+        Raises:
+            StoreDamaged: naming the chunk, if it is not what was committed, or makes no sense.
+            OSError: if the disk, or the storage, does not let us read it.
+
+        """
+        if self.elsewhere:
+            self.elsewhere.forget(chunks.name_of(name, key))
+        return self._chunk(name, key)
+
+    def _chunk(self, name: str, key: Key) -> Array:
         spec = self.specs[name]
         shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
         try:
-            with chunks.file_of(self.folder, name, key).open("rb") as file:
+            with self.file(name, key).open("rb") as file:
                 stamp, data = _stamp(os.fstat(file.fileno())), file.read()
             content = codec.decode(data, spec.dtype, spec.chunks, shape)
         except (FileNotFoundError, NotADirectoryError):
@@ -182,9 +221,10 @@ class Store(Generic[InfoT]):
             StoreDamaged: naming the chunk, if it is not what was committed, or makes no sense.
 
         """
-        file, spec = chunks.file_of(self.folder, name, key), self.specs[name]
-        if (name, key) not in self.verified or self.verified[name, key] != _stamp(file.stat()):
+        spec = self.specs[name]
+        if (name, key) not in self.verified or self.verified[name, key] != _stamp(self.file(name, key).stat()):
             self.chunk(name, key)
+        file = self.file(name, key)
         shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
         # copy on write: torch wants what it could write to, and nothing that is written would reach the file
         whole = np.memmap(file, chunks.numpy_dtype(spec.dtype), "c", shape=spec.chunks)
@@ -297,9 +337,10 @@ def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
         arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
         sizes = sizes_of(kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
         specs = {name: _spec(folder, kind, name, array) for name, array in arrays.items()}
+        elsewhere = objects.of_store(disk.attributes(folder) or {})
     except (ValueError, KeyError, AttributeError) as error:
         raise damaged(path, kind, str(error)) from None
-    return Store(path, folder, info, str(fingerprint), arrays, specs, sizes)
+    return Store(path, folder, info, str(fingerprint), arrays, specs, sizes, elsewhere)
 
 
 def _mark(path: Path, folder: Path, kind: str) -> dict[str, Any]:

@@ -1,0 +1,293 @@
+"""Chunks on object storage: a store's folder then has its metadata alone, which says where the rest lies.
+
+The objects of a committed store are a zarr group of their own, below a prefix that is named by its fingerprint, where
+nothing else is ever written: what is there is what the name says, whoever put it there, however often. A draft's are
+below a prefix of its own, and are copied, by the server, when they are complete. So a reader sees a whole store or
+none, runs that race for a commit make either the same objects or others, and a writer that comes late touches nothing
+that counts. A store is in force by its folder, as on the disk: DVC and git keep that, and go back to any older one.
+
+What was read or written is mirrored on this machine, in a cache that may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
+from uuid import uuid4
+
+from dseld_cli.runtime.place import LOCAL, written_to
+from dseld_cli.store import bucket
+from dseld_cli.store.chunks import link
+from dseld_cli.store.disk import PLACE
+
+ATTRIBUTE = "dseld_objects"
+"""Attribute of a store's folder, beside its mark, that says where its chunks are; a draft has a file that does."""
+MARK = "zarr.json"
+AT_ONCE = 16
+"""Requests at once: a server takes them side by side."""
+SPARE = 2 * 2**30
+"""Bytes of the disk that mirrors leave free."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What lies below one prefix: the chunks and the metadata of one store or draft.
+
+    Attributes:
+        root: URL of all stores of a project.
+        path: of this one, below the root.
+
+    """
+
+    root: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Address, which zarr opens."""
+        return f"{self.root}/{self.path}"
+
+    @property
+    def mirror(self) -> Path:
+        """Folder of this machine that has what was read or written here, under the same names."""
+        return cache_folder() / sha256(self.root.encode()).hexdigest()[:16] / self.path
+
+    def attribute(self) -> dict[str, dict[str, str]]:
+        """Write where this is, as an attribute of a store's folder."""
+        return {ATTRIBUTE: {"root": self.root, "path": self.path}}
+
+    def note(self, draft: Path) -> None:
+        """Have a draft's folder say that its chunks are here."""
+        (draft / PLACE).write_text(json.dumps(self.attribute()), encoding="utf-8")
+
+    def beside(self, other: Objects | None) -> TypeGuard[Objects]:
+        """Whether a server can copy from there to here."""
+        return other is not None and other.root == self.root
+
+    def committed(self, kind: str, fingerprint: str) -> Objects:
+        """Name where the objects of the store go that this is a draft of."""
+        return Objects(self.root, f"{kind}/{fingerprint}")
+
+    def file(self, name: str) -> Path:
+        """Find an object's mirror; fetch it, if there is none.
+
+        Raises:
+            FileNotFoundError: if there is no such object.
+            OSError: if the storage cannot be reached.
+
+        """
+        mirror = self.mirror / name
+        if not mirror.exists():
+            save(mirror, self.read(name))
+        return mirror
+
+    def read(self, name: str) -> bytes:
+        """Fetch an object.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            OSError: if the storage cannot be reached.
+
+        """
+        return bucket.read(self.root, f"{self.path}/{name}")
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        """Write an object, over an older one if there is one.
+
+        Raises:
+            OSError: if the storage cannot be reached.
+
+        """
+        bucket.put(self.root, f"{self.path}/{name}", data)
+
+    def copy(self, other: Objects, name: str) -> None:
+        """Have the server copy an object of another prefix of the same root; its mirror, too, if there is one.
+
+        Raises:
+            FileNotFoundError: if there is no such object.
+            OSError: if the storage cannot be reached.
+
+        """
+        bucket.copy(self.root, f"{other.path}/{name}", f"{self.path}/{name}")
+        target = self.mirror / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            link(other.mirror / name, target)
+
+    def sizes(self) -> dict[str, int]:
+        """List what is here: bytes of each object."""
+        return {name: size for name, (size, _) in bucket.listed(self.root, self.path).items()}
+
+    def commit(self, draft: Objects, metadata: Mapping[str, bytes], chunks: Mapping[str, int | None]) -> None:
+        """Make here what a draft has: its chunks, each of so many bytes; then the metadata, last the mark.
+
+        Raises:
+            FileNotFoundError: if a chunk of the draft is missing or cut.
+            OSError: if the storage cannot be reached.
+
+        """
+        there = draft.sizes()
+        for name, size in chunks.items():
+            if name not in there or size not in (None, there[name]):
+                raise FileNotFoundError(errno.ENOENT, "is cut or missing", f"{draft.url}/{name}")
+        side_by_side(partial(self.copy, draft), chunks)
+        for name in sorted(metadata, key=lambda name: name == MARK):
+            self.put(name, metadata[name])
+
+    def forget(self, name: str) -> None:
+        """Delete an object's mirror, so that it is fetched again."""
+        (self.mirror / name).unlink(missing_ok=True)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete objects, and their mirrors.
+
+        Raises:
+            OSError: if the storage cannot be reached.
+
+        """
+        gone = list(names)
+        bucket.delete(self.root, [f"{self.path}/{name}" for name in gone])
+        for name in gone:
+            self.forget(name)
+
+    def delete(self) -> None:
+        """Delete all that is here, and its mirror.
+
+        Raises:
+            OSError: if the storage cannot be reached.
+
+        """
+        self.remove(self.sizes())
+        shutil.rmtree(self.mirror, ignore_errors=True)
+
+
+def begun(kind: str) -> Objects | None:
+    """Choose where a new draft's chunks go; None: into its folder.
+
+    Raises:
+        UserError: if the storage that params.yaml names cannot be used.
+        OSError: if it cannot be reached.
+
+    """
+    root = written_to()
+    if root == LOCAL:
+        return None
+    bucket.require(root)
+    return Objects(root, f"drafts/{kind}-{uuid4().hex}")
+
+
+def goes_on(draft: Path) -> bool:
+    """Whether a draft's chunks are where they would be if it began now."""
+    try:
+        found = of_draft(draft)
+    except ValueError:
+        return False
+    return written_to() == (found.root if found else LOCAL)
+
+
+def of_draft(folder: Path) -> Objects | None:
+    """Read where a draft's chunks are; None: in its folder.
+
+    Raises:
+        ValueError: if that cannot be read.
+
+    """
+    try:
+        return of_store(json.loads((folder / PLACE).read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def of_store(attributes: Mapping[str, Any]) -> Objects | None:
+    """Read where a store's chunks are from its folder's attributes; None: in its folder.
+
+    Raises:
+        ValueError: if that cannot be read.
+
+    """
+    try:
+        found = attributes.get(ATTRIBUTE)
+        return Objects(str(found["root"]), str(found["path"])) if found else None
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("where its chunks are cannot be read") from None
+
+
+def at(url: str) -> Objects:
+    """Name the objects of a store or a draft by its address."""
+    root, kind, path = url.rsplit("/", 2)
+    return Objects(root, f"{kind}/{path}")
+
+
+def folder_of(url: str) -> Path:
+    """Make a folder of this machine that has the metadata of a store at a URL, to open it by.
+
+    Raises:
+        FileNotFoundError: if there is no such store.
+        OSError: if the storage cannot be reached.
+
+    """
+    its = at(url)
+    folder = its.mirror.with_name(f"{its.mirror.name}.zarr")
+    group = json.loads(its.read(MARK))
+    group["attributes"] |= its.attribute()
+    for name in group["attributes"]["dseld"]["arrays"]:
+        save(folder / name / MARK, its.read(f"{name}/{MARK}"))
+    save(folder / MARK, json.dumps(group).encode())
+    return folder
+
+
+def side_by_side(work: Callable[[T], object], items: Iterable[T]) -> None:
+    """Do what waits for a server, many at once."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in pool.map(work, items):
+            pass
+
+
+def cache_folder() -> Path:
+    """Where mirrors are: DSELD_CACHE, or the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dseld"
+    return Path(os.environ.get("DSELD_CACHE") or default)
+
+
+def save(mirror: Path, data: bytes) -> None:
+    """Write a mirror, whole or not at all."""
+    make_room()
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    aside = mirror.with_name(f"{mirror.name}.{uuid4().hex}")
+    try:
+        aside.write_bytes(data)
+        aside.replace(mirror)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def make_room() -> None:
+    """Delete the oldest mirrors of chunks, if the disk has less than `SPARE` left."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free > SPARE:
+        return
+    chunks = (file for file in folder.rglob("*") if "c" in file.relative_to(folder).parts and file.is_file())
+    for file in sorted(chunks, key=_time):
+        file.unlink(missing_ok=True)
+        if shutil.disk_usage(folder).free > 2 * SPARE:
+            return
+
+
+def _time(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # another process makes room as well
+        return 0
