@@ -1,9 +1,11 @@
 """A command's files change together, or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from dseld_cli.runtime import outputs
 from dseld_cli.runtime.outputs import together
 
 
@@ -37,3 +39,33 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
         aside(tmp_path / "one.txt").write_text("new")
     assert (tmp_path / "one.txt").is_symlink()
     assert (tmp_path / "disk/moved.txt").read_text() == "new"
+
+
+def test_a_file_of_the_users_with_any_name_is_left_alone(tmp_path: Path) -> None:
+    mine = [tmp_path / name for name in ("report.partial.html", ".report.html.partial", "report.html.aside")]
+    for file in mine:
+        file.write_text("mine")
+    with together() as aside:
+        aside(tmp_path / "report.html").write_text("new")
+    with pytest.raises(ZeroDivisionError), together() as aside:
+        aside(tmp_path / "report.html").write_text(str(1 / 0))
+    assert [file.read_text() for file in mine] == ["mine"] * 3
+
+
+def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with together() as one, together() as two:
+        one(file).write_text("one")
+        two(file).write_text("two")
+    assert file.read_text() == "one", "whoever ends last"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_what_a_killed_run_left_long_ago_is_deleted(tmp_path: Path) -> None:
+    old, new = tmp_path / f"{outputs.DRAFT}1.html", tmp_path / f"{outputs.DRAFT}2.html"
+    for file in (old, new):
+        file.touch()
+    os.utime(old, (0, 0))
+    with together() as aside:
+        aside(tmp_path / "x.html").write_text("x")
+    assert not old.exists() and new.exists()
