@@ -13,6 +13,7 @@ from dseld_cli import __version__
 from dseld_cli.cli import checking, comparing, deploying, growing, paper, pipeline, starting, using
 from dseld_cli.cli.command import plain_flag
 from dseld_cli.cli.failures import BROKEN_PIPE, INTERRUPTED, USER, explained
+from dseld_cli.cli.start import at_work
 from dseld_cli.runtime.text import line
 
 
@@ -27,6 +28,7 @@ class Commands(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show becomes escapes
+        at_work()
         try:
             code = super().main(given, **{**settings, "prog_name": "dseld", "standalone_mode": False})
             sys.stdout.flush()

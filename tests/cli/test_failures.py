@@ -77,3 +77,32 @@ def test_nobody_reading_on_is_no_error(project: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_interruption_before_the_work_is_one_line_too() -> None:
+    program = """
+import os, signal
+from dseld_cli.cli import start
+import dseld_cli.cli.app as there
+there.app = lambda: os.kill(os.getpid(), signal.SIGINT)
+start.run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, preexec_fn=interruptible, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted; the same command goes on\n")
+
+
+def test_an_interruption_after_the_work_changes_nothing() -> None:
+    program = """
+import atexit, os, signal
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+from dseld_cli.cli.start import run
+import sys
+sys.argv = ["dseld", "--version"]
+run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, preexec_fn=interruptible, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,32 @@
+"""The command `dseld` from its first moment on: Ctrl-C ends it with one line, whatever is being imported then."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+INTERRUPTED = 130
+LINE = b"interrupted; the same command goes on\n"
+
+
+def run() -> None:
+    """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+        signal.signal(signal.SIGINT, _end)
+    from dseld_cli.cli.app import app
+
+    try:
+        app()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: only the interpreter has to end
+
+
+def at_work() -> None:
+    """From here on, an interruption is an exception, which work is ended by in order."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(*_: object) -> None:
+    os.write(2, LINE)
+    os._exit(INTERRUPTED)
