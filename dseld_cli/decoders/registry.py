@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
@@ -145,6 +146,8 @@ def _parsed(value: object, option: Option) -> object:
     elif (isinstance(value, str) and kind in (int, float)) or (type(value) is int and kind is float):
         with contextlib.suppress(ValueError):
             value = kind(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"option {option.name} should be a finite number; got {value}")
     if kind in (int, float, str, bool) and type(value) is not kind:
         raise ValueError(f"option {option.name} should be of type {kind.__name__}; got {quoted(value)}")
     return value

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dseld_cli.decoders.base import Float32, Given, Int64, Progress, Trained, option
 from dseld_cli.decoders.unit_codes import sparse_rows
+from dseld_cli.errors import UserError
 from dseld_cli.lca.codes import SparseCodes
 
 PRIOR = 0.5
@@ -66,10 +67,19 @@ class Ridge:
 
 
 def solved(rows: Any, penalty: float, wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve (F F^T + penalty I) x = wanted for sparse rows F (n, M), wanted (n,)."""
+    """Solve (F F^T + penalty I) x = wanted for sparse rows F (n, M), wanted (n,).
+
+    Raises:
+        UserError: if the iteration does not converge.
+
+    """
     from scipy.sparse.linalg import LinearOperator, cg
 
     n, transposed = rows.shape[0], rows.T.tocsr()
     system = LinearOperator((n, n), matvec=lambda x: rows @ (transposed @ x) + penalty * x, dtype=np.float64)
-    found: NDArray[np.float64] = cg(system, wanted, rtol=TOLERANCE)[0]
-    return found
+    with np.errstate(over="ignore", invalid="ignore"):  # that it does not converge is said below
+        found, failed = cg(system, wanted, rtol=TOLERANCE)
+    if failed:
+        raise UserError(f"ridge: no solution is reached with penalty {penalty:g}: choose another (--option penalty=)")
+    solution: NDArray[np.float64] = found
+    return solution

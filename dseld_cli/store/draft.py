@@ -20,7 +20,7 @@ from typing import Any, Generic, Self, TextIO, TypeVar
 
 import numpy as np
 
-from dseld_cli.errors import StoreDamaged
+from dseld_cli.errors import StoreDamaged, UserError
 from dseld_cli.runtime.console import warn
 from dseld_cli.runtime.outputs import sync
 from dseld_cli.store import aside, chunks, codec, disk, objects
@@ -184,10 +184,25 @@ class Draft(Generic[InfoT]):
             self.write(name, key, content[chunks.region(key, spec.chunks, spec.shape)])
 
     def write(self, name: str, key: Key, content: Array) -> None:
-        """Write one chunk, which is finished then."""
+        """Write one chunk, which is finished then.
+
+        Raises:
+            UserError: if it has numbers that no reader would take.
+
+        """
+        self._require_finite(name, content)
         self._save(self._file(name, key), codec.encode(content, self.specs[name].chunks))
         self._send(name, key)
         self._note("chunk", name, key, chunks.digest(content))
+
+    def _require_finite(self, name: str, content: Array) -> None:
+        if (
+            content.dtype.kind == "f" and self.info.kind != "gramian" and not np.isfinite(content).all()
+        ):  # of unit atoms
+            raise UserError(
+                f"{self.path} is not made: its {name} would have values that are not finite; what it is computed from, "
+                "or with (options, lambda, tau), is out of range"
+            )
 
     def _save(self, file: Path, data: Iterable[memoryview | bytes]) -> None:
         if self._elsewhere:

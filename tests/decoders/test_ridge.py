@@ -1,9 +1,14 @@
 """Ridge regression towards class-sum: against scikit-learn's, at its two ends, and where it has nothing to go by."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as Peer
+from typer.testing import CliRunner
 
+from dseld_cli.cli.app import app
 from dseld_cli.decoders.base import Given
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.decoders.registry import decoder
@@ -57,5 +62,17 @@ def test_it_repairs_what_class_sum_gets_wrong_and_stays_close_where_it_knows_lit
 
 @pytest.mark.parametrize("penalty", ["0", "-1", "nan", "inf"])
 def test_a_penalty_that_is_none_is_refused(penalty: str) -> None:
-    with pytest.raises(UserError, match="penalty should be positive"):
+    with pytest.raises(UserError, match=r"penalty should be (positive|a finite)"):
         decoder("ridge", {"penalty": penalty})
+
+
+def test_a_penalty_out_of_all_range_is_refused(
+    quickstart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(quickstart, tmp_path / "x")
+    monkeypatch.chdir(tmp_path / "x")
+    for penalty in ("1e308", "1e400", "nan", "-inf"):
+        done = CliRunner().invoke(app, ["train-decoder", "--decoder", "ridge", "--option", f"penalty={penalty}"])
+        assert done.exit_code == 2, (penalty, done.output)
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not Path("data/decoders/ridge.zarr").exists()
