@@ -24,7 +24,9 @@ def take_in(file: Path, path: Path, limit: int | None) -> None:
     """Commit features from a file."""
     with np.load(file) as given:
         found, labels = given["features"][:limit].astype(np.float32), given["labels"][:limit].astype(np.int64)
-    info = store.FeaturesInfo(split="test", classes=tuple(str(c) for c in range(labels.max() + 1)), extractor=EXTRACTOR)
+    info = store.FeaturesInfo(
+        split=path.stem, classes=tuple(str(c) for c in range(labels.max() + 1)), extractor=EXTRACTOR
+    )
     source = np.array([f"{file.name}/{i}" for i in range(len(labels))], dtype=np.dtypes.StringDType())
     store.write(path, info, {"features": found, "labels": labels, "source": source})
 

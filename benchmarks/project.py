@@ -22,7 +22,10 @@ EXTRACTOR = {"backbone": "synthetic", "weights": "none", "transform": "none"}
 def features(path: Path, n: int, n_features: int, seed: int) -> None:
     """Commit a store of n positive features, as after a ReLU and pooling, of 100 classes."""
     info = store.FeaturesInfo(
-        split="train", classes=tuple(f"{c:03d}" for c in range(100)), extractor=EXTRACTOR, seed=seed
+        split="test" if path.stem == "test" else "train",
+        classes=tuple(f"{c:03d}" for c in range(100)),
+        extractor=EXTRACTOR,
+        seed=seed,
     )
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).gamma(0.5, 1.0, (100, n_features)).astype(np.float32)

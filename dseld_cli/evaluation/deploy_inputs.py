@@ -75,7 +75,7 @@ def sample(
             f"no features of the {split} split: scales and spikes are chosen on val, and reported on test; add val to "
             "extract.splits in params.yaml, run `dseld extract` and `dseld build-dict`"
         )
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
+    features = store.features_of(split)
     require_same_extractor(features, dictionary)
     there = features.shape("features")[0]
     rows = drawn(there, images, seed)

@@ -158,8 +158,8 @@ def collect(
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
-    codes = store.open_store(paths.codes(split), store.CodesInfo)
+    features = store.features_of(split)
+    codes = store.codes_of(split)
     store.require_input(codes, "features", features)
     store.require_input(codes, "dictionary", dictionary)
     rows = codes.read("rows")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.runtime.text import shown
+from dseld_cli.runtime.text import line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +24,8 @@ WIDTHS = (8.0, 4.2)
 """Of a figure on a wide screen and on a narrow one, in inches."""
 MOST_NAMED = 40
 """Classes beyond which their names do not fit below an axis."""
+LONGEST = 40
+"""Characters of a name there, at most: what is longer loses its middle."""
 LETTERS_ABREAST = 11
 """Letters per inch that fit below it side by side, every class taking the room of the longest name."""
 BLUE = (0.13, 0.42, 0.78)
@@ -56,7 +58,7 @@ def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], width: float
     """One bar per class and decoder: `accuracy[decoder][class]` in percent."""
     figure = _figure((width, 4.5))
     axes = figure.subplots()
-    names = [shown(name) for name in next(iter(accuracy.values()))]
+    names = [line(name, LONGEST) for name in next(iter(accuracy.values()))]
     bar = 0.8 / len(accuracy)
     for i, (decoder, by_class) in enumerate(accuracy.items()):
         axes.bar(np.arange(len(names)) + (i + 0.5) * bar - 0.4, list(by_class.values()), bar, label=decoder)
@@ -76,7 +78,7 @@ def confusion_matrices(
     """One panel per decoder: share of a true class's images (row) by predicted class, undecided last, (C, C + 1)."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    named, classes = len(classes) <= MOST_NAMED, [shown(name) for name in classes]
+    named, classes = len(classes) <= MOST_NAMED, [line(name, LONGEST) for name in classes]
     side = min(8.0, 3.2 + 0.2 * len(classes)) if named else 5.0
     lines = -(-len(confusion) // max(1, int(2 * width / side)))
     abreast = -(-len(confusion) // lines)
@@ -154,12 +156,12 @@ def against_effort(rows: Sequence[Mapping[str, Any]], width: float = 8.0) -> Fig
     most = max(row["messages"] for row in rows)
     ticks = {"steps": steps, "messages": [10**i for i in range(9) if 10**i <= most]}
     for axes, (key, values) in zip(panels, ticks.items(), strict=True):
-        for form, line in (("float", "-"), ("spikes", "--")):
+        for form, dashes in (("float", "-"), ("spikes", "--")):
             mine = [row for row in rows if row["form"] == form and row[key] >= 1]
             for i, name in enumerate(rows[0]["top1"]):
                 label = name if form == "float" else f"{name}, spikes"
                 curve = [row["top1"][name] for row in mine]
-                axes.plot([row[key] for row in mine], curve, line, marker="o", color=f"C{i}", label=label)
+                axes.plot([row[key] for row in mine], curve, dashes, marker="o", color=f"C{i}", label=label)
         axes.set_xscale("log")
         axes.set_xticks(values, [f"{value:,}" for value in values])
         axes.set_xticks([], minor=True)

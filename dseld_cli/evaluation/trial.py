@@ -145,3 +145,8 @@ def strongest_input(features: Float32, atoms: Float32) -> float:
 def rounded(value: float, digits: int = 2) -> float:
     """Round to so many significant digits: what a person would write into params.yaml."""
     return float(f"{value:.{digits}g}")
+
+
+def top1_cell(value: float | None) -> str:
+    """Write what a trial found as a table has it."""
+    return "diverges" if value is None else f"{value:.2f} %"

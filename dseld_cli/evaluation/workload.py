@@ -114,8 +114,8 @@ def measured() -> dict[str, Any] | None:
     """Measure the codes of the test split; None where there are none that belong to the current stores."""
     try:
         dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-        features = store.open_store(paths.features("test"), store.FeaturesInfo)
-        codes = store.open_store(paths.codes("test"), store.CodesInfo)
+        features = store.features_of("test")
+        codes = store.codes_of("test")
         store.require_input(codes, "dictionary", dictionary)
         store.require_input(codes, "features", features)
     except (StoreMissing, OutOfDate):

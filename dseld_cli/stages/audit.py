@@ -86,8 +86,8 @@ def run(params: Params, as_json: bool) -> None:
     if not store.present(paths.codes("train")):
         raise StoreMissing(f"no codes of training images at {paths.codes('train')}: run `dseld encode --split train`")
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    features = store.open_store(paths.features("train"), store.FeaturesInfo)
-    coded = store.open_store(paths.codes("train"), store.CodesInfo)
+    features = store.features_of("train")
+    coded = store.codes_of("train")
     store.require_input(coded, "dictionary", dictionary)
     store.require_input(coded, "features", features)
     rows, classes = coded.read("rows"), dictionary.info.classes

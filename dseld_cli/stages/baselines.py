@@ -31,7 +31,7 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
+    features = store.features_of(split)
     require_same_extractor(features, dictionary)
     _require_room(params, dictionary, features)
     atoms, labels, classes = dictionary.read("atoms"), dictionary.read("labels"), dictionary.info.classes
@@ -40,7 +40,11 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
     if len(np.unique(labels)) < 2:
         raise UserError(f"{dictionary.path} has exemplars of one class only: there is nothing to tell apart")
     inputs = store.fingerprints(dictionary=dictionary, features=features)
-    for name in names or params.baselines.names:
+    wanted = names or params.baselines.names
+    if not wanted:
+        (paths.BASELINES / split).mkdir(parents=True, exist_ok=True)  # a stage's output has to be there
+        say("params.yaml lists no baselines")
+    for name in wanted:
         model = fitted(name, atoms, labels, len(classes), params.baselines.neighbours)
         if model.said:
             say(f"{name}: {model.said}")

@@ -37,7 +37,7 @@ def run(params: Params, base_only: bool = False) -> None:
 
 def _build(params: Params) -> None:
     settings = params.build_dict
-    features = store.open_store(paths.features(settings.split), store.FeaturesInfo)
+    features = store.features_of(settings.split)
     (n, n_features), classes = features.shape("features"), features.info.classes
     rows = candidates(features, settings.duplicates)
     if dropped := n - len(rows):

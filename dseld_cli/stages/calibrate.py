@@ -109,7 +109,7 @@ def _on_test(of_name: Reader, learned: Calibration, dynamics: Mapping[str, float
     if not (store.present(path) and store.present(paths.features("test"))):
         return None
     codes = store.open_store(path, store.CodesInfo)
-    features = store.open_store(paths.features("test"), store.FeaturesInfo)
+    features = store.features_of("test")
     made_of = store.fingerprints(dictionary=dictionary, features=features)
     if dynamics != codes.info.dynamics or made_of.items() - codes.info.inputs.items():
         return None

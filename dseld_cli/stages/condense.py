@@ -21,7 +21,7 @@ from dseld_cli.dictionary.checks import normalize, relabel
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation.metrics import interval
-from dseld_cli.evaluation.trial import Exemplars, Sample, Setting, Trial
+from dseld_cli.evaluation.trial import Exemplars, Sample, Setting, Trial, top1_cell
 from dseld_cli.images.sampling import drawn
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, say_json, table, track
@@ -145,8 +145,8 @@ def _data(params: Params) -> Data:
         )
     if params.build_dict.split == "val":
         raise UserError("build_dict.split: val is what this is judged on; exemplars have to come from another split")
-    features = store.open_store(paths.features(params.build_dict.split), store.FeaturesInfo)
-    val = store.open_store(paths.features("val"), store.FeaturesInfo)
+    features = store.features_of(params.build_dict.split)
+    val = store.features_of("val")
     if val.info.extractor != features.info.extractor:
         raise DoesNotFit(f"{val.path} and {features.path} were extracted differently: run `dseld extract` for both")
     n, n_features = features.shape("features")
@@ -181,7 +181,10 @@ def _tried(data: Data, kind: Sampling, full: Tried, by: str, keep: int | None, l
 
 
 def _show(tried: list[Tried], full: Tried, best: Tried, by: str, images: int, save: bool) -> None:
-    rows = ([str(one.size), one.sampling, *map(_percent, one.top1.values())] for one in tried)
+    rows = (
+        [str(one.size), one.sampling, *map(top1_cell, one.top1.values())]
+        for one in sorted(tried, key=lambda one: -one.size)
+    )
     table(f"{images} val images", ["exemplars", "drawn", *full.top1], rows)
     low, high = interval(np.arange(images) < round((full.top1[by] or 0) / 100 * images))
     say(f"{by} over all is {low:.1f} to {high:.1f} % right (95 %); what differs by less is not told apart")
@@ -191,7 +194,3 @@ def _show(tried: list[Tried], full: Tried, best: Tried, by: str, images: int, sa
         say(f"{best.size} of {full.size} exemplars, {best.sampling}, lose {_lost(full, best, by):.2f} points of {by}")
     changes = f"build_dict.sampling: {best.sampling}, build_dict.size: {best.size}"
     say(f"{'kept in params.yaml' if save else 'to keep that, --save, or in params.yaml'}: {changes}; then `dvc repro`")
-
-
-def _percent(value: float | None) -> str:
-    return "diverges" if value is None else f"{value:.2f} %"

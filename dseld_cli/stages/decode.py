@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import store
+from dseld_cli.config.recurrence import other_settings
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.decoders.base import UNDECIDED, Trainable, predict
@@ -17,7 +18,7 @@ from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.evaluation.scored import keep_scores
 from dseld_cli.runtime.budget import arrays_within
-from dseld_cli.runtime.console import say, table, track
+from dseld_cli.runtime.console import say, table, track, warn
 from dseld_cli.store import project as paths
 
 Float32 = NDArray[np.float32]
@@ -39,8 +40,10 @@ def run(
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    stored = store.open_store(paths.codes(split), store.CodesInfo)
+    stored = store.codes_of(split)
     store.require_input(stored, "dictionary", dictionary)
+    if said := other_settings(stored.info, params.lca):
+        warn(said)
     in_memory = atoms_bytes(dictionary) <= params.run.memory // 3
 
     def decode(name: str) -> None:
@@ -101,7 +104,7 @@ def _features(stored: store.Codes, split: str, part: slice, transform: Transform
     """Read the features of coded images as the dictionary sees them, when a decoder asks for them."""
 
     def read() -> Float32:
-        features = store.open_store(paths.features(split), store.FeaturesInfo)
+        features = store.features_of(split)
         store.require_input(stored, "features", features)
         return Seen(features, transform).take(stored.read("rows")[part])
 

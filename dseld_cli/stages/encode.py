@@ -39,7 +39,7 @@ def run(params: Params, split: str = "test") -> None:
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
+    features = store.features_of(split)
     require_same_extractor(features, dictionary)
     with store.locked(paths.codes(split)):
         _code(params, split, features, dictionary)
@@ -66,14 +66,16 @@ def _code(params: Params, split: str, features: store.Features, dictionary: stor
             len(rows),
             params.encode.energy,
         )
-        seen, encoder = prepared(coding)
-        _report_threshold(seen.take(rows[:SAMPLE]), encoder)
-        info = _info(params, split, dictionary, encoder, inputs)
-        with store.Draft(paths.codes(split), info) as draft:
-            _encode(draft, does, coding, rows, excluded, encoder.batch)
-            _finish(draft, rows)
-    prepared.cache_clear()
-    _summarise(store.open_store(paths.codes(split), store.CodesInfo))
+        try:
+            seen, encoder = prepared(coding)
+            _report_threshold(seen.take(rows[:SAMPLE]), encoder, excluded)
+            info = _info(params, split, dictionary, encoder, inputs)
+            with store.Draft(paths.codes(split), info) as draft:
+                _encode(draft, does, coding, rows, excluded, encoder.batch)
+                _finish(draft, rows)
+        finally:
+            prepared.cache_clear()
+    _summarise(store.codes_of(split))
 
 
 def _images(
@@ -108,11 +110,14 @@ def _info(
     )
 
 
-def _report_threshold(features: Float32, encoder: Encoder) -> None:
+def _report_threshold(features: Float32, encoder: Encoder, excluded: Sequence[Int64] | None) -> None:
     """Say where lambda lies below the strongest driving input: the first thing to look at when codes are empty."""
     strongest = np.zeros(len(features), np.float32)
-    for _, block in encoder.atoms.blocks():
-        strongest = np.maximum(strongest, np.abs(features @ block.T).max(axis=1))
+    for part, block in encoder.atoms.blocks():
+        b = features @ block.T
+        for row, own in zip(b, excluded or (), strict=False):
+            row[own[(own >= part.start) & (own < part.stop)] - part.start] = 0
+        strongest = np.maximum(strongest, np.abs(b).max(axis=1))
     lambda_ = encoder.params.lambda_
     share = lambda_ / max(float(np.median(strongest)), 1e-30)
     line = f"lambda {lambda_:g} is {100 * share:.0f} % of the strongest driving input (median image)"

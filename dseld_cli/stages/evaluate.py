@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dseld_cli.config.recurrence import other_settings
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.agreement import other_features
 from dseld_cli.evaluation.evaluation import Evaluation, collect
@@ -27,6 +28,8 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
     baselines = () if decoders else params.baselines.names
     found = collect(split, decoders or params.decoders, optional, baselines, params.run.memory)
     if said := other_features(found.features, params.data.dataset, params.extract.backbone):
+        warn(said)
+    if said := other_settings(found.codes.info, params.lca):
         warn(said)
     for name, why in found.left_out.items():
         say(f"without {name}: {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from dseld_cli.backbones.blocks import Network, by_workers, identity
 from dseld_cli.backbones.extraction import Work, extract, require_whole, sensible
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import classes_of
-from dseld_cli.errors import UserError
+from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, UserError
 from dseld_cli.images.external_features import Given
 from dseld_cli.images.image import Images, printable
 from dseld_cli.images.splits import drawn, images_of
 from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import say, table, track, warn
+from dseld_cli.store import disk
 from dseld_cli.store import project as paths
 
 
@@ -31,6 +33,9 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
 
     """
     settings = params.extract
+    splits: list[str] = [split] if split else list(settings.splits)
+    for name in splits:
+        _require_place(output or paths.features(name), name)
     weights = Path(settings.weights)
     arguments = (
         settings.backbone,
@@ -44,7 +49,7 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     skip, memory = settings.broken == "skip", params.run.memory
     work = Work(params.run.device, settings.batch_size, settings.workers, skip, memory)
-    found = {name: _images(params, name) for name in ([split] if split else settings.splits)}
+    found = {name: _images(params, name) for name in splits}
     if not skip:
         require_whole(found.values(), memory)
     with engine(params.run.engine, params.run.scheduler, memory) as does:
@@ -53,6 +58,24 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
             facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
             left = " (val's left out)" if name == "train" and "val" in settings.splits else ""
             extract(images, extractor, output or paths.features(name), facts, work, blocks).report(left)
+
+
+def _require_place(path: Path, split: str) -> None:
+    """Refuse a place, before anything is computed, where a store of this split cannot be.
+
+    Raises:
+        UserError: if its name is no store's.
+        DoesNotFit: if there are features of another split.
+
+    """
+    disk.real(path)
+    with suppress(StoreDamaged, OutOfDate):
+        there = store.previous(path, store.FeaturesInfo)
+        if there and there.info.split != split:
+            raise DoesNotFit(
+                f"{path} has features of the split {there.info.split}, which those of {split} would replace: choose "
+                "another name, or move it away"
+            )
 
 
 def _images(params: Params, split: str) -> Images:
@@ -76,6 +99,7 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
         extractor={"backbone": name, "weights": GIVEN, "transform": GIVEN},
     )
     path, shape = output or paths.features(split), given.features.shape
+    _require_place(path, split)
     _bring(given, info, path)
     say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
 

@@ -61,8 +61,8 @@ def run(params: Params, source: str, split: str) -> None:
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
-    codes = store.open_store(paths.codes(split), store.CodesInfo)
+    features = store.features_of(split)
+    codes = store.codes_of(split)
     store.require_input(codes, "features", features)
     store.require_input(codes, "dictionary", dictionary)
     seen, rows = Seen.by(dictionary, features), codes.read("rows")
@@ -110,7 +110,7 @@ def _unknown(params: Params, source: str, dictionary: store.Dictionary) -> Image
 
     """
     if source in SPLITS:
-        features = store.open_store(paths.features(source), store.FeaturesInfo)
+        features = store.features_of(source)
         rows = np.flatnonzero(~_known(features, dictionary))
         if not len(rows):
             raise UserError(

@@ -16,7 +16,17 @@ from dseld_cli.dictionary.labels import training_labels
 from dseld_cli.dictionary.leave_one_out import training_images
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
-from dseld_cli.evaluation.trial import SHARES, Exemplars, Sample, Setting, Trial, drawn_sample, rounded, strongest_input
+from dseld_cli.evaluation.trial import (
+    SHARES,
+    Exemplars,
+    Sample,
+    Setting,
+    Trial,
+    drawn_sample,
+    rounded,
+    strongest_input,
+    top1_cell,
+)
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.budget import arrays_within
@@ -105,7 +115,7 @@ def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
             "no features of the val split, on which settings are chosen: add val to extract.splits in params.yaml, run "
             "`dseld extract` and `dseld build-dict`; --split test is for the one last figure"
         )
-    features = store.open_store(paths.features(split), store.FeaturesInfo)
+    features = store.features_of(split)
     require_same_extractor(features, dictionary)
     rows = drawn(features.shape("features")[0], params.encode.images, params.encode.seed)
     return drawn_sample(dictionary, features, rows)
@@ -113,7 +123,7 @@ def _sample(params: Params, dictionary: store.Dictionary, split: str) -> Sample:
 
 def _training(params: Params, dictionary: store.Dictionary) -> Sample:
     """Training images for the shallow network, with their own atoms."""
-    features = store.open_store(paths.features("train"), store.FeaturesInfo)
+    features = store.features_of("train")
     require_same_extractor(features, dictionary)
     wanted = params.train_decoder
     rows, own = training_images(features, dictionary, wanted.codes, wanted.images, wanted.seed, params.removals)
@@ -133,10 +143,6 @@ def _write(key: str, split: str, rows: list[dict[str, float | None]]) -> None:
 def _show(key: str, split: str, rows: list[dict[str, float | None]], what: str) -> None:
     say(what)
     names = [name for name in rows[0] if name not in (key, "firing")]
-    shown = ([f"{row[key]:g}", *(_percent(row[name]) for name in [*names, "firing"])] for row in rows)
+    shown = ([f"{row[key]:g}", *(top1_cell(row[name]) for name in [*names, "firing"])] for row in rows)
     table(f"Accuracy against {key}", [key, *names, "neurons firing"], shown)
     say(f"{paths.SWEEPS / split / key}.csv, {paths.SWEEPS / split / key}.png")
-
-
-def _percent(value: float | None) -> str:
-    return "diverges" if value is None else f"{value:.2f} %"

@@ -37,9 +37,9 @@ def run(params: Params, batches: Sequence[int] | None, as_json: bool) -> None:
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    features = store.open_store(paths.features("test"), store.FeaturesInfo)
+    features = store.features_of("test")
     require_same_extractor(features, dictionary)
-    stored = store.open_store(paths.codes("test"), store.CodesInfo)
+    stored = store.codes_of("test")
     store.require_input(stored, "dictionary", dictionary)
     n = stored.shape("rows")[0]
     batches = batches or [1, min(50, n)]

@@ -37,8 +37,8 @@ def run(params: Params, decoders: Sequence[str] | None = None, options: Mapping[
     if not store.present(paths.codes("train")):
         raise StoreMissing(f"no codes to train on at {paths.codes('train')}: run `dseld encode --split train` first")
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    features = store.open_store(paths.features("train"), store.FeaturesInfo)
-    stored = store.open_store(paths.codes("train"), store.CodesInfo)
+    features = store.features_of("train")
+    stored = store.codes_of("train")
     store.require_input(stored, "dictionary", dictionary)
     store.require_input(stored, "features", features)
     _require_enough(stored, features)

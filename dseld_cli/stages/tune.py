@@ -104,8 +104,8 @@ def _data(params: Params) -> Data:
             "`dseld extract` and `dseld build-dict`"
         )
     base = store.open_store(paths.BASE, store.BaseInfo)
-    val = store.open_store(paths.features("val"), store.FeaturesInfo)
-    train = store.open_store(paths.features(base.info.split), store.FeaturesInfo)
+    val = store.features_of("val")
+    train = store.features_of(base.info.split)
     store.require_input(base, "features", train)
     require_same_extractor(val, base)
     m, n = base.shape("atoms")

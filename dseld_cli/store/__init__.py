@@ -42,6 +42,7 @@ from dseld_cli.store.reader import (
 )
 from dseld_cli.store.rows import Rows
 from dseld_cli.store.spec import MADE_BY, Spec, blocks
+from dseld_cli.store.splits import codes_of, features_of
 
 __all__ = [
     "MADE_BY",
@@ -77,6 +78,8 @@ __all__ = [
     "Store",
     "blocks",
     "cleared",
+    "codes_of",
+    "features_of",
     "fingerprints",
     "folder_of",
     "locked",

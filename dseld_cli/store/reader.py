@@ -43,7 +43,7 @@ from dseld_cli.store.provenance import (
     PredictionsInfo,
     parse,
 )
-from dseld_cli.store.spec import FORMAT, MADE_BY, MEANINGS, MENDED, Spec, blocks, sizes_of
+from dseld_cli.store.spec import BY_HAND, FORMAT, MADE_BY, MEANINGS, MENDED, Spec, blocks, sizes_of
 
 InfoT = TypeVar("InfoT", bound=Info)
 Stamp = tuple[int, int, int]
@@ -409,9 +409,9 @@ def require_input(store: Store[Any], name: str, source: Store[Any]) -> None:
 
 def out_of_date(store: Store[Any], source: Store[Any]) -> OutOfDate:
     """Say which stage to rerun for a store that was made from an older `source`."""
+    or_dvc = "" if store.kind in BY_HAND else ", or `dvc repro`, which reruns just what is out of date"
     return OutOfDate(
-        f"{store.path} was not made from {source.path} as it is now: run `{MADE_BY[store.kind]}` again, "
-        "or `dvc repro`, which reruns just what is out of date"
+        f"{store.path} was not made from {source.path} as it is now: run `{MADE_BY[store.kind]}` again{or_dvc}"
     )
 
 

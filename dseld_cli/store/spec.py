@@ -29,6 +29,8 @@ MADE_BY = MappingProxyType(
         "calibration": "dseld calibrate",
     }
 )
+BY_HAND = ("calibration",)
+"""Kinds that no stage of dvc.yaml makes."""
 MENDED = ("dictionary", "gramian")
 """Kinds whose command replaces damaged chunks alone."""
 
