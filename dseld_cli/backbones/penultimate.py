@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from dseld_cli.backbones.allocator import keep_freed_memory
 from dseld_cli.backbones.base import Backbone, Settings
-from dseld_cli.backbones.weights import one_line
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.text import told
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RANDOM_SEED = 0
@@ -195,5 +195,5 @@ def _require_takes(network: Network) -> None:
         except Exception as error:  # every architecture refuses in its own way
             raise UserError(
                 f"extract.image_size: {network.name} does not take images of {network.size} px "
-                f"({one_line(error)[:120]}): leave it at default"
+                f"({told(error)[:120]}): leave it at default"
             ) from None

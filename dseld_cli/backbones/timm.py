@@ -7,8 +7,9 @@ from typing import Any
 
 from dseld_cli.backbones.base import Backbone, Settings
 from dseld_cli.backbones.penultimate import Network, as_backbone, as_module, seeded
-from dseld_cli.backbones.weights import State, digest, fill, one_line, optional
+from dseld_cli.backbones.weights import State, digest, fill, optional
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.text import told
 
 
 def model(name: str, settings: Settings) -> Backbone:
@@ -52,4 +53,4 @@ def network(name: str, settings: Settings) -> Network:
 def _unknown(timm: Any, model: str, error: Exception) -> UserError:
     near = difflib.get_close_matches(model, timm.list_models(), n=3)
     hint = f"; did you mean {' or '.join(f'timm:{name}' for name in near)}?" if near else ""
-    return UserError(f"extract.backbone: timm has no {model} ({one_line(error)[:120]}){hint}")
+    return UserError(f"extract.backbone: timm has no {model} ({told(error)[:120]}){hint}")

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.text import told
 
 LEGACY_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 """Names in DenseNet's published files, which torchvision renames on loading, too."""
@@ -40,7 +41,7 @@ def _download(published: Callable[[], State], name: str, url: str) -> State:
         raise
     except Exception as error:  # a network fails in many ways
         raise UserError(
-            f"cannot download the weights of {name} ({one_line(error)[:200]}): fetch {url} where there is a network, "
+            f"cannot download the weights of {name} ({told(error)[:200]}): fetch {url} where there is a network, "
             f"and pass --weights FILE, or put it into {torch.hub.get_dir()}/checkpoints"
         ) from None
 
@@ -60,7 +61,7 @@ def read(path: Path, name: str) -> State:
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling raises many kinds
-        reason = one_line(error).partition(". ")[0]
+        reason = told(error).partition(". ")[0]
         raise UserError(f"extract.weights: {path} holds no state dict that is safe to load ({reason})") from None
     if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         kind = "nested values" if isinstance(loaded, Mapping) else type(loaded).__name__
@@ -109,8 +110,3 @@ def optional(module: str, extra: str, name: str) -> Any:
         return import_module(module)
     except ImportError:
         raise UserError(f"{name} needs {module}: pip install 'dseld[{extra}]'") from None
-
-
-def one_line(error: Exception) -> str:
-    """Return what an error says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__

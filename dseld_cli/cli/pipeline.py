@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from dseld_cli.cli.command import Given, command, expanded
-from dseld_cli.cli.options import CodedSplit, DecoderOptions, Decoders, Split, chosen_decoders, decoder_options
+from dseld_cli.cli.options import (
+    CodedSplit,
+    DecoderOptions,
+    Decoders,
+    Split,
+    chosen_decoders,
+    decoder_options,
+    option_name,
+)
 from dseld_cli.errors import UserError
 
 PANEL = "The pipeline, in order (dvc repro runs what is out of date)"
@@ -80,6 +88,9 @@ def extract(
     if output and not split:
         raise UserError("--output takes one split: add --split train or --split test")
     if from_npz or from_npy:
+        unused = [key for key, value in given.settings.items() if value is not None and not key.startswith("run.")]
+        if unused:
+            raise UserError(f"{option_name(unused[0])}: features that are taken in are not extracted; leave it out")
         memory = given.load().run.memory
         return _bring(from_npz, from_npy, split, extractor, output and expanded(output), memory)
     params = given.load()

@@ -43,6 +43,8 @@ def load(
     except ValidationError as error:
         origins = {key: (options or {}).get(key, "command line") for key in given}
         raise UserError(_explain(error, origins, path)) from None
+    if both := [name for name in params.trained_decoders if name in params.decoders]:
+        raise UserError(f"{path}: {both[0]} is both in decoders and in trained_decoders: keep it in one of them")
     if params.run.device == "cuda":
         _require_cuda()
     return params

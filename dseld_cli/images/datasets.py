@@ -15,6 +15,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.images import idx
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import Images
+from dseld_cli.runtime.text import told
 
 PUBLISHED = ("train", "test")
 IDX = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
@@ -138,10 +139,6 @@ def _torchvision(dataset: str, name: str, root: Path, split: str) -> Any:
             return make(str(root), train=split == "train", download=True)
     except Exception as error:  # torchvision raises whatever its download or its parser does
         raise UserError(
-            f"{dataset} is not whole in {root} and could not be downloaded ({_line(error)[:200]}): pass "
+            f"{dataset} is not whole in {root} and could not be downloaded ({told(error)[:200]}): pass "
             f"--data-root DIR, where torchvision.datasets.{name}(DIR) finds it"
         ) from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

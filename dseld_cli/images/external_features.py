@@ -70,7 +70,10 @@ def from_npy(features: Path, labels: Path, memory: int) -> Given:
 def _given(path: Path, memory: int, found: dict[str, Array]) -> Given:
     features = found["features"]
     if features.ndim != 2 or not features.size or features.dtype.kind not in "fiu":
-        raise UserError(f"{path}: features should be real numbers (n, N); got {features.dtype} {features.shape}")
+        raise UserError(
+            f"{path}: features should be real numbers (n, N) of at least one image; got {features.dtype} "
+            f"{features.shape}"
+        )
     n = len(features)
     for name in ("labels", "source"):
         if name in found and found[name].shape != (n,):

@@ -206,6 +206,8 @@ def _class_folders(path: Path) -> tuple[dict[str, Path], list[str]]:
         UserError: if there are none, other files, or two of one name.
 
     """
+    if not path.parent.is_dir():
+        raise UserError(f"no folder {path.parent}: give one that has images, in <class>/* or in train/<class>/*")
     if not path.is_dir():
         raise UserError(
             f"no folder {path}: images belong in train/<class>/* and test/<class>/* (or val/<class>/*) below one "

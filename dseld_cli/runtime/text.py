@@ -20,6 +20,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
+def told(error: Exception) -> str:
+    """Return what an error says, on one line; if it says nothing, its kind."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def shown(text: object) -> str:
     """Text as it may appear on a screen, in a plot or a page: one line, every unprintable character as its escape."""
     found = str(text)

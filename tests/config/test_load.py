@@ -179,3 +179,9 @@ def test_a_gpu_that_is_not_there_is_refused(project: Path, monkeypatch: pytest.M
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="torch finds no GPU here"):
         load({"run.device": "cuda"})
+
+
+def test_a_decoder_is_either_trained_or_not(project: Path) -> None:
+    set_params(trained_decoders=["class-sum"])
+    with pytest.raises(UserError, match="class-sum is both in decoders and in trained_decoders"):
+        load()
