@@ -33,6 +33,7 @@ RUNS = {
     "accuracy-cifar10-all": "accuracy.py {work}/cifar10 --settings none:2 --sizes 50000 --taught 50000",
     "accuracy-cifar10-few": "accuracy.py {work}/cifar10 --settings none:2 within-class:0.6 --sizes 10000 1000 "
     "--per-class 5 10",
+    "accuracy-cifar10-faint": "accuracy.py {work}/cifar10 --settings none:0.2 --per-class 5 10",
     "accuracy-digits": "accuracy.py {work}/digits --settings none:1 within-class:0.3 --sizes 1437 1000 "
     "--per-class 5 10",
     "encoder-mnist": "encode.py --features-train {work}/mnist-train.npz --features-test {work}/mnist-test.npz",
@@ -50,8 +51,8 @@ RUNS = {
     "accuracy-lite0": "accuracy.py {work}/lite0 --settings none:2 --sizes 5000",
     "accuracy-lite1": "accuracy.py {work}/lite1 --settings none:2 --sizes 5000",
     "accuracy-lite2": "accuracy.py {work}/lite2 --settings none:2 --sizes 5000",
-    "settings-cifar10": "settings.py {work}/cifar10-val --images 1000",
-    "settings-mnist": "settings.py {work}/mnist-val --images 1000",
+    "settings-cifar10": "settings.py {work}/cifar10-val --images 500",
+    "settings-mnist": "settings.py {work}/mnist-val --images 500",
     "half": "half.py {work}/half {work}/cifar10-train.npz {work}/cifar10-test.npz",
     "kill": "kill.py {work}/kill",
     "reconstruction-mnist": "said.py {work}/mnist reconstruct",
@@ -71,7 +72,7 @@ RUNS = {
     "novelty-cifar10": "novelty.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
     "--unknown 0,1,2,3,4 5,6,7,8,9 0,2,4,6,8 --sets",
     "deploy-mnist": "deploy.py {work}/mnist --atoms 10000 --memory 6GiB",
-    "deploy-cifar10": "deploy.py {work}/cifar10-val --images 2000 --memory 18GiB --quick",
+    "deploy-cifar10": "deploy.py {work}/cifar10-val --images 2000 --memory 15GiB --quick",
     "audit": "audit.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2",
 }
 """What makes each figure."""
