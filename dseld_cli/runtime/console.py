@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from dseld_cli.runtime.text import json_text, shown
+from dseld_cli.runtime.text import json_text, line, shown
 
 T = TypeVar("T")
 PATIENCE = 10.0
 """Seconds between lines of progress where there is no terminal."""
+FIGURES = 56
+"""Characters that the figures of a bar take beside it: so many of so many, times, rate."""
 
 
-def say(line: str) -> None:
+def say(text: str) -> None:
     """Print a line, unbroken."""
-    print(shown(line), flush=True)
+    print(shown(text), flush=True)
 
 
 def say_json(value: object, indent: int | None = 2) -> None:
@@ -28,9 +30,9 @@ def say_json(value: object, indent: int | None = 2) -> None:
     print(json_text(value, indent), flush=True)
 
 
-def warn(line: str) -> None:
+def warn(text: str) -> None:
     """Print a line that should not be missed, on standard error."""
-    said = f"warning: {shown(line)}"
+    said = f"warning: {shown(text)}"
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     print(f"\x1b[1;33m{said}\x1b[0m" if coloured else said, file=sys.stderr, flush=True)
 
@@ -84,16 +86,18 @@ def _bar(items: Iterable[T], total: int, what: str, done: int, length: Callable[
         def render(self, task: progress.Task) -> Text:
             return Text(f"{task.speed:.0f} {unit}/s" if task.speed and unit else "")
 
+    console = Console(stderr=True)
+    what = line(what, max(16, console.width - FIGURES))
     columns = (
         progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
+        progress.BarColumn(max(2, min(40, console.width - FIGURES - len(what)))),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
         progress.TextColumn("left"),
         progress.TimeRemainingColumn(),
         Rate(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done)
         for item in items:
             yield item
