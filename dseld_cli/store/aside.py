@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from dseld_cli.store import chunks, codec
 from dseld_cli.store.chunks import Array
 
 ENDING = ".aside"
@@ -50,6 +51,18 @@ def set_aside(folder: Path, arrays: Mapping[str, Array]) -> Aside:
     file = folder / f"{uuid4().hex}{ENDING}"
     save(file, [data.getbuffer()])
     return Aside(file, hashlib.sha256(data.getbuffer()).hexdigest())
+
+
+def set_chunk_aside(folder: Path, content: Array, sides: tuple[int, ...]) -> Aside:
+    """Write one chunk of an array, as it is to lie in the store, into a folder that is there.
+
+    Raises:
+        FileNotFoundError: if it is not there any more.
+
+    """
+    file = folder / f"{uuid4().hex}{ENDING}"
+    save(file, codec.encode(content, sides))
+    return Aside(file, chunks.digest(content))
 
 
 def drop(folder: Path) -> None:

@@ -163,6 +163,13 @@ class Draft(Generic[InfoT]):
         self._save(chunks.file_of(self.partial, name, key), codec.encode(content, self.specs[name].chunks))
         self._note("chunk", name, key, chunks.digest(content))
 
+    def adopt_chunk(self, name: str, key: Key, chunk: aside.Aside) -> None:
+        """Take over a chunk that was set aside, which is finished then."""
+        file = chunks.file_of(self.partial, name, key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        chunk.file.replace(file)
+        self._note("chunk", name, key, chunk.sha256)
+
     def _save(self, file: Path, data: Iterable[memoryview | bytes]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # never through a hard link that an older store has, too

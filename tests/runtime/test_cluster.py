@@ -14,6 +14,7 @@ from distributed import Client, LocalCluster
 from dseld_cli import store
 from dseld_cli.backbones import blocks, extraction
 from dseld_cli.dictionary import encoding
+from dseld_cli.dictionary.inputs import Input
 from dseld_cli.errors import UserError
 from dseld_cli.runtime import cluster
 from dseld_cli.runtime.cluster import Dask, engine
@@ -22,13 +23,6 @@ from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 
 DASK = "--engine dask --scheduler"
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """Two workers, each a process, as a cluster that is there already."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0") as there:
-        yield there.scheduler_address
 
 
 @pytest.fixture
@@ -177,8 +171,6 @@ def test_a_recurrence_that_diverges_on_a_worker_is_one_line(coded: Path, run: Ru
 def test_a_store_that_changes_meanwhile_is_noticed_by_a_worker(
     coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
-    from dseld_cli.dictionary.coding import Input
-
     there = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     meant = Input(there.path, "0" * 64)
     with pytest.raises(UserError, match="is not what it was when the run began"):
