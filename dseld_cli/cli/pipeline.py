@@ -210,7 +210,7 @@ def encode(
     return stage.run(params, split)
 
 
-@command(commands, PANEL, ("run.memory",))
+@command(commands, PANEL, ("run.memory", "run.engine", "run.scheduler"))
 def decode(
     given: Given,
     decoder: Decoders = None,

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dseld_cli import __version__, store
 from dseld_cli.dictionary.inputs import Input
-from dseld_cli.dictionary.manifest import BASE, Rows, Segment, atoms_of
+from dseld_cli.dictionary.manifest import BASE, Rows, Segment, parts_of
 from dseld_cli.dictionary.transform import of
 from dseld_cli.runtime.cluster import Engine, require_version
 
@@ -82,3 +85,11 @@ def made(block: Block) -> store.Aside:
     """
     atoms = atoms_of(prepared(block.origins), block.images)
     return store.set_chunk_aside(block.folder, atoms, (block.side, atoms.shape[1]))
+
+
+def atoms_of(segments: list[Segment], images: Rows) -> NDArray[np.float32]:
+    """Atoms of images (m,) counted over all segments, (m, N); of -1, zeros."""
+    atoms = np.zeros((len(images), segments[0].origin.shape("atoms")[1]), np.float32)
+    for segment, here, rows in parts_of(segments, images):
+        atoms[here] = segment.atoms(rows)
+    return atoms

@@ -104,14 +104,6 @@ def parts_of(segments: Sequence[Segment], rows: Rows) -> Iterator[tuple[Segment,
         start += len(segment)
 
 
-def atoms_of(segments: Sequence[Segment], images: Rows) -> NDArray[np.float32]:
-    """Atoms of images (m,) counted over all segments, (m, N); of -1, zeros."""
-    atoms = np.zeros((len(images), segments[0].origin.shape("atoms")[1]), np.float32)
-    for segment, here, rows in parts_of(segments, images):
-        atoms[here] = segment.atoms(rows)
-    return atoms
-
-
 @dataclass(frozen=True)
 class Composition:
     """All segments in order, and which of their images are not to be used.

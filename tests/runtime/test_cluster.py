@@ -270,3 +270,55 @@ def test_an_image_that_breaks_on_a_worker_is_named_as_here(coded: Path, run: Run
         patch.setattr(extract, "require_whole", looked)
         here, there = (run(f"extract --split train {where}", ok=False).stderr for where in ("", f"{DASK} {scheduler}"))
     assert "ant/3.png is not a readable image" in here and there.endswith(here.removeprefix("error: "))
+
+
+def scores(decoder: str) -> str:
+    return store.open_store(paths.predictions(decoder, "test"), store.PredictionsInfo).fingerprint
+
+
+@pytest.mark.parametrize("where", ["a cluster", "local:1"])
+def test_scores_are_the_same_to_the_last_bit(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str, where: str
+) -> None:
+    monkeypatch.setattr(store.spec, "ROWS", 6)
+    for command in ("encode", "encode --split train", "train-decoder --decoder ridge"):
+        run(command)
+    decoders = ("class-sum", "minimum-residual", "ridge")
+    chosen = " ".join(f"--decoder {name}" for name in decoders)
+    run(f"decode {chosen}")
+    alone = [scores(name) for name in decoders]
+    shutil.rmtree("data/predictions")
+    run(f"decode {chosen} {DASK} {scheduler if where == 'a cluster' else where}")
+    assert [scores(name) for name in decoders] == alone
+
+
+def test_an_interrupted_decoder_goes_on_by_the_other_engine(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr(store.spec, "ROWS", 4)
+    run("encode")
+    run("decode --decoder class-sum")
+    whole = scores("class-sum")
+    for first, second in ((f"{DASK} {scheduler}", ""), ("", f"{DASK} {scheduler}")):
+        shutil.rmtree("data/predictions")
+        with monkeypatch.context() as patch:
+            done = blocks_noted(patch, at_most=2)
+            with pytest.raises(AssertionError):
+                run(f"decode --decoder class-sum {first}")
+        with monkeypatch.context() as patch:
+            rest = blocks_noted(patch)
+            run(f"decode --decoder class-sum {second}")
+        assert len(done) == 2 and sorted(done + rest) == list(range(4))
+        assert scores("class-sum") == whole
+
+
+def test_codes_that_are_not_of_these_features_are_refused_by_a_worker_as_here(
+    coded: Path, run: Run, scheduler: str
+) -> None:
+    run("encode")
+    set_params(extract__limit_per_class=5)
+    run("extract --split test")
+    here, there = (
+        run(f"decode --decoder minimum-residual {where}", ok=False).stderr for where in ("", f"{DASK} {scheduler}")
+    )
+    assert "data/codes/test.zarr was not made from" in here and "was not made from" in there
