@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dseld_cli.cli.app import app
+from dseld_cli.runtime.place import LOCAL, write_to
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,6 +42,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """Two workers of Dask, each a process, as a cluster that is there already."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0") as there:
+        yield there.scheduler_address
+
+
+@pytest.fixture(autouse=True)
+def chunks_here() -> Iterator[None]:
+    """Let no test's data.store outlive it."""
+    yield
+    write_to(LOCAL)
 
 
 QUICKSTART = """

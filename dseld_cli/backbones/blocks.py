@@ -18,7 +18,7 @@ from dseld_cli.backbones.base import Backbone, backbone
 from dseld_cli.backbones.extraction import BLOCK, Batch, Blocks, Draft, Work, batches, cut
 from dseld_cli.errors import DoesNotFit
 from dseld_cli.images.image import Images
-from dseld_cli.runtime.cluster import Engine
+from dseld_cli.runtime.cluster import Engine, require_version
 from dseld_cli.runtime.console import track
 
 
@@ -70,8 +70,7 @@ def made(network: Network) -> Backbone:
         UserError: if it cannot be made here, or is another one here.
 
     """
-    if network.version != __version__:
-        raise DoesNotFit(f"a worker has dseld {__version__}, this is {network.version}: install the same on both")
+    require_version(network.version)
     found = backbone(*network.arguments)
     if identity(found) != network.identity:
         raise DoesNotFit(f"a worker makes {identity(found)}, this is {network.identity}: give both the same weights")

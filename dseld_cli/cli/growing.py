@@ -15,7 +15,7 @@ PANEL = "Growing a dictionary"
 commands = typer.Typer()
 
 
-@command(commands, PANEL, ("run.memory",))
+@command(commands, PANEL, ("run.memory", "run.engine", "run.scheduler"))
 def add_exemplars(
     given: Given,
     source: Annotated[
@@ -51,7 +51,7 @@ def add_exemplars(
     stage.run(params, source, dry_run)
 
 
-@command(commands, PANEL, ("run.memory",))
+@command(commands, PANEL, ("run.memory", "run.engine", "run.scheduler"))
 def remove_exemplars(
     given: Given,
     names: Annotated[

@@ -157,7 +157,7 @@ def build_dict(
     stage.run(params, base_only)
 
 
-@command(commands, PANEL, ("run.memory", "run.device"))
+@command(commands, PANEL, ("run.memory", "run.device", "run.engine", "run.scheduler"))
 def gramian(given: Given) -> None:
     """Compute the inner products of all atoms, which inhibit neurons that explain the same thing.
 
@@ -221,7 +221,7 @@ def encode(
     return stage.run(params, split)
 
 
-@command(commands, PANEL, ("run.memory",))
+@command(commands, PANEL, ("run.memory", "run.engine", "run.scheduler"))
 def decode(
     given: Given,
     decoder: Decoders = None,

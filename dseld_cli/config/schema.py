@@ -203,8 +203,8 @@ class Run(Section):
     device: Literal["cpu", "cuda"]
     """Where products run: cpu | cuda"""
     engine: Literal["threads", "dask"] = "threads"
-    """Who extracts features and codes images: threads (of this process) | dask (workers of run.scheduler; pip install
-    'dseld[dask]')"""
+    """Who extracts features, makes atoms and their Gramian, codes images and decodes them: threads (of this process) |
+    dask (workers of run.scheduler; pip install 'dseld[dask]')"""
     scheduler: Name = "local:2"
     """Where Dask's scheduler is, if run.engine is dask: local:N (N processes of this machine) | tcp://HOST:PORT | a
     scheduler file"""

@@ -9,46 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli import __version__, store
 from dseld_cli.dictionary.encoding import Means, encoder_over
+from dseld_cli.dictionary.inputs import Input
 from dseld_cli.dictionary.transform import Seen
-from dseld_cli.errors import DoesNotFit, OutOfDate
 from dseld_cli.lca.encoder import Encoder, EncodeResult
 from dseld_cli.lca.recurrence import LCAParams
-from dseld_cli.runtime.cluster import Engine
+from dseld_cli.runtime.cluster import require_version
 
-InfoT = TypeVar("InfoT", bound=store.Info)
 Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Input:
-    """A store that is read, wherever the work is done: its folder, seen alike by all, or URL, and its fingerprint."""
-
-    path: Path | str
-    fingerprint: str
-
-    @classmethod
-    def of(cls, opened: store.Store[Any], does: Engine) -> Self:
-        """Name a store for those who do the work."""
-        return cls(does.place(opened.path, opened.url), opened.fingerprint)
-
-    def opened(self, kind: type[InfoT]) -> store.Store[InfoT]:
-        """Open it.
-
-        Raises:
-            OutOfDate: if it is not the one that was meant.
-
-        """
-        found = store.open_store(store.folder_of(self.path) if isinstance(self.path, str) else self.path, kind)
-        if found.fingerprint != self.fingerprint:
-            raise OutOfDate(f"{self.path} is not what it was when the run began: run the same command again")
-        return found
 
 
 @dataclass(frozen=True)
@@ -105,8 +78,7 @@ def prepared(coding: Coding) -> tuple[Seen, Encoder]:
         UserError: if a store is not what it was, memory is too small, or this is another version of dseld.
 
     """
-    if coding.version != __version__:
-        raise DoesNotFit(f"a worker has dseld {__version__}, this is {coding.version}: install the same on both")
+    require_version(coding.version)
     dictionary = coding.dictionary.opened(store.DictionaryInfo)
     gramian = coding.gramian.opened(store.GramianInfo) if coding.gramian else None
     seen = Seen.by(dictionary, coding.features.opened(store.FeaturesInfo))

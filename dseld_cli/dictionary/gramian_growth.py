@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dseld_cli import store
-from dseld_cli.dictionary.checks import require_unit_norm
 from dseld_cli.dictionary.gramian import is_of
-from dseld_cli.errors import StoreDamaged
+from dseld_cli.dictionary.inputs import Input
+from dseld_cli.dictionary.tiles import Tile, Tiling, made, prepared
 from dseld_cli.runtime.budget import arrays_within
-from dseld_cli.runtime.engine import in_order, workers
+from dseld_cli.runtime.cluster import HERE, Engine
 from dseld_cli.runtime.place import LOCAL, written_to
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import chunks
 
-Float32 = NDArray[np.float32]
-
 TILE_COPIES = 4
 """A tile in memory: as the old one has it, as computed, as zarr lays it out with its checksum, and slack."""
+
+BLOCK_COPIES = 3
+"""Blocks of atoms for a tile: of its rows and its columns, mapped, and one as it is read to be verified."""
+
+PANEL = 16
+"""Rows of tiles that are made together, column by column: so many blocks of atoms are read again and again."""
 
 
 MOST = 2**36
@@ -99,7 +102,9 @@ def no_room(path: Path, n_atoms: int, dtype: str) -> str | None:
     return None
 
 
-def grow(path: Path, dictionary: store.Dictionary, settings: Settings, track: Track = quiet) -> GramianGrowth:
+def grow(
+    path: Path, dictionary: store.Dictionary, settings: Settings, track: Track = quiet, does: Engine = HERE
+) -> GramianGrowth:
     """Bring the Gramian at `path` up to date with a dictionary, and replace tiles that are damaged.
 
     Raises:
@@ -118,7 +123,7 @@ def grow(path: Path, dictionary: store.Dictionary, settings: Settings, track: Tr
                 store.tidy(path)
                 return GramianGrowth(path, m, len(keys), 0, -1)
         began = time.monotonic()
-        written = _compute(path, dictionary, settings, reuse, keys, kept, track)
+        written = _compute(path, dictionary, settings, reuse, kept, track, does)
         return GramianGrowth(path, m, len(keys), written, time.monotonic() - began)
 
 
@@ -155,16 +160,10 @@ class Reuse:
         """Whether a tile is what it was."""
         return key[0] in self.same and key[1] in self.same
 
-    def corner(self, key: store.Key) -> Float32 | None:
-        """Upper left corner of a tile as the old Gramian has it; None if it has none, or a damaged one."""
+    def has_corner(self, key: store.Key) -> bool:
+        """Whether the old Gramian has the upper left corner of a tile that grows."""
         i, j = key
-        if i != self.grown or not (j == i or j in self.same):
-            return None
-        rows, columns = (slice(k * store.spec.ROWS, (k + 1) * store.spec.ROWS) for k in key)
-        try:
-            return self.old.rows("gramian", rows, columns).astype(np.float32, copy=False)
-        except StoreDamaged:
-            return None
+        return i == self.grown and (j == i or j in self.same)
 
 
 def _reuse(path: Path, dictionary: store.Dictionary, dtype: str) -> Reuse | None:
@@ -184,79 +183,48 @@ def _compute(
     dictionary: store.Dictionary,
     settings: Settings,
     reuse: Reuse | None,
-    keys: list[store.Key],
     kept: list[store.Key],
     track: Track,
+    does: Engine,
 ) -> int:
     """Write all tiles but those that are kept; how many those were."""
     m, n_features = dictionary.shape("atoms")
-    held = panel_blocks(settings.memory, n_features)
-    specs = {"gramian": store.Spec.tiles(settings.dtype, m)}
-    info = store.GramianInfo(atoms=dictionary.arrays["atoms"])
-    old = reuse.old if reuse else None
-    with store.Draft(path, info, specs, old, {"gramian": kept}) as draft:
-        missing = [key for key in keys if not draft.finished("gramian", key)]
-        done = _write(draft, reuse, _tasks(dictionary, missing, held))
-        for _ in track(done, len(keys), "Gramian tiles", len(keys) - len(missing), unit="tiles"):
-            pass
+    most = tiles_at_once(settings.memory, n_features)
+    spec = store.Spec.tiles(settings.dtype, m)
+    info, old = store.GramianInfo(atoms=dictionary.arrays["atoms"]), reuse.old if reuse else None
+    with store.Draft(path, info, {"gramian": spec}, old, {"gramian": kept}) as draft:
+        missing = [key for key in spec.keys if not draft.finished("gramian", key)]
+        tiles = _tiles(draft, dictionary, reuse, missing, does)
+        with closing(does.one_core_each(made, tiles, most)) as done:
+            for tile, aside in track(done, spec.n_keys, "Gramian tiles", spec.n_keys - len(missing), unit="tiles"):
+                draft.adopt_chunk("gramian", tile.key, aside)
         draft.commit()
+    prepared.cache_clear()
     return len(missing)
 
 
-def panel_blocks(memory: int, n_features: int) -> int:
-    """How many blocks of atoms to hold at once: what the budget leaves beside one more block, and the tiles in work.
+def tiles_at_once(memory: int, n_features: int) -> int:
+    """How many tiles the budget holds in work, each with the two blocks of atoms whose products it has.
 
     Raises:
-        UserError: if the budget does not hold two blocks and the tiles.
+        UserError: if not one.
 
     """
-    block = 4 * store.spec.ROWS * n_features
-    tiles = workers() * TILE_COPIES * 4 * store.spec.ROWS**2
-    spare = arrays_within(memory, needed=3 * block + tiles, what="two blocks of atoms and the tiles in work")
-    return max(1, (spare - tiles) // block - 2)
+    needed = BLOCK_COPIES * 4 * store.spec.ROWS * n_features + TILE_COPIES * 4 * store.spec.ROWS**2
+    return arrays_within(memory, needed, what="two blocks of atoms and a tile in work") // needed
 
 
-Task = tuple[store.Key, Float32, Float32]
-"""A tile to make, and the blocks of atoms whose products it holds."""
-
-
-def _tasks(dictionary: store.Dictionary, missing: list[store.Key], held: int) -> Iterator[Task]:
-    """Missing tiles: panels of rows stay in memory while the blocks of columns stream past."""
-
-    def block(i: int) -> Float32:
-        atoms = dictionary.rows("atoms", slice(i * store.spec.ROWS, (i + 1) * store.spec.ROWS))
-        require_unit_norm(atoms, dictionary)
-        return atoms
-
-    wanted, todo = sorted({i for i, _ in missing}), set(missing)
-    for part in store.blocks(len(wanted), held):
-        panel = {i: block(i) for i in wanted[part]}
-        for j in sorted({j for i, j in missing if i in panel}):
-            columns = panel[j] if j in panel else block(j)
-            for i in (i for i in panel if (i, j) in todo):
-                yield (i, j), panel[i], columns
-
-
-def product(rows: Float32, columns: Float32, known: Float32 | None = None) -> Float32:
-    """Inner products (R, C) of atoms (R, N) and (C, N), but for an upper left corner (r, c) that is known."""
-    if known is None:
-        return rows @ columns.T
-    r, c = known.shape
-    tile = np.empty((len(rows), len(columns)), rows.dtype)
-    tile[:r, :c] = known
-    tile[r:] = rows[r:] @ columns.T
-    tile[:r, c:] = rows[:r] @ columns[c:].T
-    return tile
-
-
-def _write(draft: store.Draft[store.GramianInfo], reuse: Reuse | None, tasks: Iterator[Task]) -> Iterator[None]:
-    """Make and write tiles, several at once; say when each is done."""
-    dtype = draft.specs["gramian"].dtype
-
-    def make(task: Task) -> None:
-        key, rows, columns = task
-        corner = reuse.corner(key) if reuse else None
-        tile = product(rows, columns, corner)
-        draft.write("gramian", key, tile.astype(dtype, copy=False))
-
-    return in_order(make, tasks)
+def _tiles(
+    draft: store.Draft[store.GramianInfo],
+    dictionary: store.Dictionary,
+    reuse: Reuse | None,
+    missing: list[store.Key],
+    does: Engine,
+) -> list[Tile]:
+    """Put missing tiles in an order in which few blocks of atoms are read again where memory does not hold all."""
+    grow = {key for key in missing if reuse and reuse.has_corner(key)}
+    spec, older = draft.specs["gramian"], Input.of(reuse.old, does) if reuse and grow else None
+    tiling = Tiling(Input.of(dictionary, does), older, spec.chunks[0], spec.dtype)
+    folder = does.place(draft.parts_folder, draft.parts_url)
+    keys = sorted(missing, key=lambda key: (key[0] // PANEL, key[1], key[0]))
+    return [Tile(tiling, number, key, key in grow, folder) for number, key in enumerate(keys)]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dseld_cli import store
+from dseld_cli.dictionary.atom_blocks import Block, Origins, made, prepared
 from dseld_cli.dictionary.duplicates import first_equal, keys_of
-from dseld_cli.dictionary.gramian_growth import GramianGrowth, Settings, panel_blocks
+from dseld_cli.dictionary.gramian_growth import GramianGrowth, Settings, tiles_at_once
 from dseld_cli.dictionary.gramian_growth import grow as grow_gramian
 from dseld_cli.dictionary.manifest import Composition, Segment, other_labels, unchanged_blocks
+from dseld_cli.runtime.cluster import HERE, Engine
 from dseld_cli.runtime.progress import Track, quiet
 
 ARRAYS = ("atoms", "labels", "source")
@@ -45,7 +48,7 @@ class Growth:
         return f"{self.dictionary.path}: {holds}; {self.blocks - self.kept} of {self.blocks} blocks of atoms written"
 
 
-def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:
+def grow(path: Path, wanted: Composition, track: Track = quiet, does: Engine = HERE) -> Growth:
     """Write what the dictionary at `path` lacks of the wanted one, and replace what is damaged; the rest stays.
 
     Raises:
@@ -63,12 +66,12 @@ def grow(path: Path, wanted: Composition, track: Track = quiet) -> Growth:
             if len(kept) == len(ARRAYS) * n_blocks and _map_intact(old):
                 store.tidy(path)
                 return Growth(old, wanted, n_blocks, -1)
-        _write(path, wanted, old, kept, track)
+        _write(path, wanted, old, kept, track, does)
         return Growth(store.open_store(path, store.DictionaryInfo), wanted, n_blocks, len(same))
 
 
 def grow_both(
-    path: Path, gramian: Path, wanted: Composition, settings: Settings, track: Track = quiet
+    path: Path, gramian: Path, wanted: Composition, settings: Settings, track: Track = quiet, does: Engine = HERE
 ) -> Iterator[Growth | GramianGrowth]:
     """Bring up to date a dictionary and, if there is one, its Gramian; yields what each came to.
 
@@ -78,11 +81,11 @@ def grow_both(
     """
     follows = store.present(gramian)
     if follows:
-        panel_blocks(settings.memory, wanted.segments[0].origin.shape("atoms")[1])
-    grown = grow(path, wanted, track)
+        tiles_at_once(settings.memory, wanted.segments[0].origin.shape("atoms")[1])
+    grown = grow(path, wanted, track, does)
     yield grown
     if follows:
-        yield grow_gramian(gramian, grown.dictionary, settings, track)
+        yield grow_gramian(gramian, grown.dictionary, settings, track, does)
 
 
 def _map_intact(dictionary: store.Dictionary) -> bool:
@@ -94,25 +97,41 @@ def _key(name: str, block: int) -> store.Key:
 
 
 def _write(
-    path: Path, wanted: Composition, old: store.Dictionary | None, kept: Iterable[tuple[str, store.Key]], track: Track
+    path: Path,
+    wanted: Composition,
+    old: store.Dictionary | None,
+    kept: Iterable[tuple[str, store.Key]],
+    track: Track,
+    does: Engine,
 ) -> None:
-    base = wanted.segments[0].origin
-    m, n_features = len(wanted.layout.images), base.shape("atoms")[1]
+    m, n_features = len(wanted.layout.images), wanted.segments[0].origin.shape("atoms")[1]
     specs = {
         "atoms": store.Spec.rows("float32", m, n_features, grows=True),
         "labels": store.Spec.rows("int64", m, grows=True),
         "source": store.Spec.rows("str", m, grows=True),
     }
     taken = {name: [key for array, key in kept if array == name] for name in ARRAYS}
-    parts = list(enumerate(store.blocks(m)))
     with store.Draft(path, wanted.info, specs, old, taken) as draft:
-        for i, part in track(parts, len(parts), "writing atoms"):
-            for name in ARRAYS:
+        _write_atoms(draft, wanted, track, does)
+        for name in ("labels", "source"):
+            for i, part in enumerate(store.blocks(m)):
                 if not draft.finished(name, _key(name, i)):
                     draft.write(name, _key(name, i), wanted.block(name, part))
         for name, array in (wanted.transform.arrays if wanted.transform else {}).items():
             draft.put(name, array)
         draft.commit()
+
+
+def _write_atoms(draft: store.Draft[store.DictionaryInfo], wanted: Composition, track: Track, does: Engine) -> None:
+    """Have those blocks of atoms made that are missing, and take them over."""
+    parts, side = list(store.blocks(len(wanted.layout.images))), draft.specs["atoms"].chunks[0]
+    missing = [i for i in range(len(parts)) if not draft.finished("atoms", (i, 0))]
+    origins, folder = Origins.of(wanted.segments, does), does.place(draft.parts_folder, draft.parts_url)
+    blocks = (Block(origins, i, wanted.images(parts[i]), side, folder) for i in missing)
+    with closing(does.as_done(made, blocks)) as done:
+        for block, aside in track(done, len(parts), "writing atoms", len(parts) - len(missing)):
+            draft.adopt_chunk("atoms", (block.number, 0), aside)
+    prepared.cache_clear()
 
 
 def duplicates(new: Segment, dictionary: store.Dictionary | None, track: Track = quiet) -> list[tuple[str, str]]:

@@ -114,7 +114,7 @@ class Composition:
 
     """
 
-    segments: Sequence[Segment]
+    segments: list[Segment]
     removals: Sequence[str] = ()
     compact: bool = False
 
@@ -189,21 +189,16 @@ class Composition:
         """Whether a dictionary consists of just this, whichever version made it."""
         return replace(self.info, dseld=dictionary.info.dseld) == dictionary.info
 
-    def block(self, name: str, part: slice) -> store.Array:
-        """Make a block of one of the dictionary's arrays."""
-        images, gone = self.layout.images[part], self.layout.tombstones[part]
-        if name == "labels":
-            return self.labels[images]
-        if name == "source":
-            return np.where(gone, np.array(REMOVED, dtype=np.dtypes.StringDType()), self.source[images])
-        return self._atoms(np.where(gone, -1, images))
+    def images(self, part: slice) -> Rows:
+        """Image at each of some places, counted over all segments; -1 at a tombstone's."""
+        return np.where(self.layout.tombstones[part], -1, self.layout.images[part])
 
-    def _atoms(self, images: Rows) -> NDArray[np.float32]:
-        """Atoms of images (m,), (m, N); of -1, zeros."""
-        atoms = np.zeros((len(images), self.segments[0].origin.shape("atoms")[1]), np.float32)
-        for segment, here, rows in parts_of(self.segments, images):
-            atoms[here] = segment.atoms(rows)
-        return atoms
+    def block(self, name: str, part: slice) -> store.Array:
+        """Make a block of the dictionary's labels, or of its source."""
+        if name == "labels":
+            return self.labels[self.layout.images[part]]
+        images = self.images(part)
+        return np.where(images < 0, np.array(REMOVED, dtype=np.dtypes.StringDType()), self.source[images])
 
 
 def compose(base: store.Base, listed: Listed, features: Callable[[str], store.Features]) -> Composition:

@@ -7,16 +7,17 @@ returns where. So only the process that was started by hand changes a store, who
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from dseld_cli.errors import UserError
+from dseld_cli import __version__
+from dseld_cli.errors import DoesNotFit, UserError
 from dseld_cli.runtime.console import say
-from dseld_cli.runtime.engine import cores
+from dseld_cli.runtime.engine import cores, one_core_each
 
 
 class Block(Protocol):
@@ -32,6 +33,8 @@ R = TypeVar("R")
 
 PATIENCE = 30
 """Seconds in which a scheduler has to answer."""
+BUNDLE = 32
+"""Small blocks that are handed out together, at most: more than a worker has cores, and few to lose with it."""
 LOCAL = re.compile(r"local:([1-9]\d*)")
 
 
@@ -49,17 +52,61 @@ class Engine(Protocol):
 
         """
 
+    def one_core_each(
+        self, work: Callable[[T], R], blocks: Sequence[T], most: int
+    ) -> Generator[tuple[T, R], None, None]:
+        """Do the same with many small blocks: whoever does some of them does at most so many at once, each on one core.
+
+        Raises:
+            Exception: as `as_done` does.
+
+        """
+
 
 class Here:
-    """Does one block after another, in this process: its work uses all cores."""
+    """Does blocks in this process."""
 
     def place(self, path: Path, url: str | None = None) -> Path | str:
         """Name a file as it is named here."""
         return path
 
     def as_done(self, work: Callable[[T], R], blocks: Iterable[T]) -> Generator[tuple[T, R], None, None]:
-        """Yield each block with what its work returned, in order."""
+        """Yield each block with what its work, which uses all cores, returned, in order."""
         return ((block, work(block)) for block in blocks)
+
+    def one_core_each(
+        self, work: Callable[[T], R], blocks: Sequence[T], most: int
+    ) -> Generator[tuple[T, R], None, None]:
+        """Yield each small block with what its work returned, in order."""
+        yield from zip(blocks, one_core_each(work, blocks, most), strict=True)
+
+
+HERE = Here()
+
+
+@dataclass(frozen=True)
+class Bundle(Generic[T, R]):
+    """Small blocks that are handed out together.
+
+    Attributes:
+        work: what is done with each.
+        blocks: at least one of them.
+        most: how many are done at once.
+
+    """
+
+    work: Callable[[T], R]
+    blocks: Sequence[T]
+    most: int
+
+    @property
+    def number(self) -> int:
+        """Which block comes first."""
+        return self.blocks[0].number
+
+
+def _all_of(bundle: Bundle[T, R]) -> list[R]:
+    return list(one_core_each(bundle.work, bundle.blocks, bundle.most))
 
 
 @dataclass(frozen=True)
@@ -82,9 +129,7 @@ class Dask:
         executor, waiting, todo = self.client.get_executor(pure=False), dict[Future[R], T](), iter(blocks)
         try:
             while True:
-                room = max(1, sum(self.client.nthreads().values())) - len(
-                    waiting
-                )  # of a dead worker, all it has is suspect
+                room = self._at_once() - len(waiting)  # of a dead worker, all it has is suspect
                 for _, block in zip(range(room), todo, strict=False):
                     waiting[executor.submit(work, block)] = block
                 if not waiting:
@@ -96,6 +141,20 @@ class Dask:
             for left in waiting:
                 left.cancel()
             executor.shutdown(wait=False)
+
+    def one_core_each(
+        self, work: Callable[[T], R], blocks: Sequence[T], most: int
+    ) -> Generator[tuple[T, R], None, None]:
+        """Yield each small block with what its work returned; each worker has some bundles of them to do."""
+        n = max(1, min(BUNDLE, len(blocks) // (4 * self._at_once())))
+        bundles = (Bundle(work, blocks[start : start + n], most) for start in range(0, len(blocks), n))
+        with closing(self.as_done(_all_of, bundles)) as done:
+            for bundle, results in done:
+                yield from zip(bundle.blocks, results, strict=True)
+
+    def _at_once(self) -> int:
+        """How many blocks are worked on at this moment, if there are enough."""
+        return max(1, sum(map(int, self.client.nthreads().values())))
 
 
 def _result(done: Future[R], block: Block) -> R:
@@ -116,6 +175,17 @@ def _result(done: Future[R], block: Block) -> R:
         ) from None
 
 
+def require_version(wanted: str) -> None:
+    """Refuse to do blocks of another version of dseld.
+
+    Raises:
+        DoesNotFit: if the run was begun by one.
+
+    """
+    if wanted != __version__:
+        raise DoesNotFit(f"a worker has dseld {__version__}, this is {wanted}: install the same on both")
+
+
 @contextmanager
 def engine(name: str, scheduler: str, memory: int) -> Iterator[Engine]:
     """Make ready what blocks are done by: "threads", or "dask" at a scheduler.
@@ -130,7 +200,7 @@ def engine(name: str, scheduler: str, memory: int) -> Iterator[Engine]:
 
     """
     if name == "threads":
-        yield Here()
+        yield HERE
         return
     try:
         import distributed

@@ -49,13 +49,23 @@ def in_order(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
     One task per core beats all cores in one task: none waits for another, and where one reads, decodes or writes,
     others compute.
     """
+    return _side_by_side(work, tasks, workers(), max(1, cores() // workers()))
+
+
+def one_core_each(work: Callable[[T], R], tasks: Iterable[T], most: int) -> Iterator[R]:
+    """Do the same with at most so many tasks at once, each on one core.
+
+    For work whose bits are to be the same everywhere: linear algebra sums otherwise where it has more than one thread.
+    """
+    return _side_by_side(work, tasks, max(1, min(cores(), most)), 1)
+
+
+def _side_by_side(work: Callable[[T], R], tasks: Iterable[T], n: int, share: int) -> Iterator[R]:
     pending: deque[Future[R]] = deque()
-    side_by_side = workers()
-    share = max(1, cores() // side_by_side)
-    with threads_per_operation(share), ThreadPoolExecutor(side_by_side, initializer=_share, initargs=(share,)) as pool:
+    with threads_per_operation(share), ThreadPoolExecutor(n, initializer=_share, initargs=(share,)) as pool:
         for task in tasks:
             pending.append(pool.submit(work, task))
-            if len(pending) > side_by_side:
+            if len(pending) > n:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -14,6 +14,7 @@ from dseld_cli.dictionary.additions import FOLDER, Sources, listed, pictures
 from dseld_cli.dictionary.gramian_growth import Settings
 from dseld_cli.dictionary.growth import Cost, duplicates, grow, grow_both
 from dseld_cli.dictionary.manifest import Composition, Segment, compose
+from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import say, track, warn
 from dseld_cli.store import project as paths
 
@@ -28,7 +29,9 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
     base = store.open_store(paths.BASE, store.BaseInfo)
     with store.locked(paths.DICTIONARY):
         if source is None:
-            say(str(grow(paths.DICTIONARY, _composed(params, base), track)))
+            wanted = _composed(params, base)
+            with engine(params.run.engine, params.run.scheduler, params.run.memory) as does:
+                say(str(grow(paths.DICTIONARY, wanted, track, does)))
             return
         source, run = listed(source), params.run
         params = load().model_copy(update={"run": run})  # as it is now that nobody else changes it
@@ -45,9 +48,9 @@ def _add(params: Params, base: store.Base, source: str) -> None:
     wanted = _composed(params.model_copy(update={"additions": additions}), base)
     if source not in params.additions:
         _report_duplicates(wanted.segments[-1])
-    settings = Settings(params.gramian.dtype, params.run.memory)
-    with edited({"additions": additions}):
-        for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
+    run, settings = params.run, Settings(params.gramian.dtype, params.run.memory)
+    with engine(run.engine, run.scheduler, run.memory) as does, edited({"additions": additions}):
+        for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track, does):
             say(str(done))
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
 

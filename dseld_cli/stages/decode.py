@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +13,16 @@ from dseld_cli import store
 from dseld_cli.config.recurrence import other_settings
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
-from dseld_cli.decoders.base import UNDECIDED, Trainable, predict
-from dseld_cli.dictionary.codes import batches, read_codes
-from dseld_cli.dictionary.transform import Seen, Transform
+from dseld_cli.decoders.base import UNDECIDED, Trainable
+from dseld_cli.dictionary.inputs import Input
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation.decoding import Reader, reader
-from dseld_cli.evaluation.scored import keep_scores
-from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.evaluation.score_blocks import Block, Decoding, Scored, atoms_bytes, forget, scored, values_at_once
+from dseld_cli.runtime.cluster import Engine, engine
 from dseld_cli.runtime.console import say, table, track, warn
 from dseld_cli.store import project as paths
 
-Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
 
 
 def run(
@@ -44,20 +45,24 @@ def run(
     store.require_input(stored, "dictionary", dictionary)
     if said := other_settings(stored.info, params.lca):
         warn(said)
-    in_memory = atoms_bytes(dictionary) <= params.run.memory // 3
+    memory = params.run.memory
+    with engine(params.run.engine, params.run.scheduler, memory) as does:
 
-    def decode(name: str) -> None:
-        chosen = {**params.decoder_options.get(name, {}), **(options or {})}
-        of_name = reader(name, chosen, dictionary, stored.info.dynamics, in_memory)
-        _decode(of_name, name, split, stored, params.run.memory)
+        def decode(name: str) -> None:
+            chosen = {**params.decoder_options.get(name, {}), **(options or {})}
+            in_memory = atoms_bytes(dictionary) <= memory // 3
+            of_name = reader(name, chosen, dictionary, stored.info.dynamics, in_memory)
+            decoding = _decoding(of_name, name, chosen, split, stored, memory, does)
+            _decode(decoding, of_name, split, stored, does)
 
-    for name in decoders or params.decoders:
-        decode(name)
-    for name in () if decoders else params.trained_decoders:
-        try:
+        for name in decoders or params.decoders:
             decode(name)
-        except (StoreMissing, OutOfDate, DoesNotFit) as error:
-            say(f"without {name}: {error}")
+        for name in () if decoders else params.trained_decoders:
+            try:
+                decode(name)
+            except (StoreMissing, OutOfDate, DoesNotFit) as error:
+                say(f"without {name}: {error}")
+    forget()
 
 
 def list_decoders() -> None:
@@ -75,53 +80,61 @@ def _described(name: str) -> Iterator[list[str]]:
         yield [name, str(error)]
 
 
-def atoms_bytes(dictionary: store.Dictionary) -> int:
-    """Bytes of all atoms."""
-    m, n = dictionary.shape("atoms")
-    return 4 * m * n
+def _decoding(
+    of_name: Reader,
+    name: str,
+    options: Mapping[str, object],
+    split: str,
+    stored: store.Codes,
+    memory: int,
+    does: Engine,
+) -> Decoding:
+    network = of_name.inputs.get("network")
+    return Decoding(
+        Input.of(stored, does),
+        Input.of(of_name.dictionary, does),
+        Input.of(network, does) if network else None,
+        _features_at(split, does),
+        name,
+        tuple(sorted(options.items())),
+        of_name.atoms_in_memory,
+        values_at_once(of_name, stored, memory),
+    )
 
 
-def _decode(of_name: Reader, name: str, split: str, stored: store.Codes, memory: int) -> None:
-    classes, n = of_name.dictionary.info.classes, stored.shape("rows")[0]
+def _features_at(split: str, does: Engine) -> Path | str:
+    """Where the features of a split are, if anywhere: most decoders do without."""
+    path = paths.features(split)
+    there = store.present(path) and store.features_of(split)
+    return does.place(path, there.url if there else None)
 
-    def blocks() -> Iterator[Float32]:
-        for part in track(_blocks(of_name, stored, memory), n, f"decoding, {name}", length=_images):
-            yield of_name.shares(read_codes(stored, part), _features(stored, split, part, of_name.transform))
 
+def _decode(decoding: Decoding, of_name: Reader, split: str, stored: store.Codes, does: Engine) -> None:
+    name, classes, n = decoding.name, of_name.dictionary.info.classes, stored.shape("rows")[0]
     inputs = store.fingerprints(codes=stored, **of_name.inputs)
     info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes)
     path = paths.predictions(name, split)
-    predicted = keep_scores(path, info, (n, len(classes)), blocks(), predict)
-    undecided = int((predicted == UNDECIDED).sum())
+    with store.Draft(path, info, {"scores": store.Spec.rows("float32", n, len(classes))}) as draft:
+        labels = _score(draft, decoding, n, does)
+        draft.put("labels", labels)
+        draft.commit()
+    undecided = int((labels == UNDECIDED).sum())
     say(f"{path}: {n} images" + (f", {undecided} undecided" if undecided else ""))
 
 
-def _images(part: slice) -> int:
-    return int(part.stop - part.start)
+def _score(draft: store.Draft[store.PredictionsInfo], decoding: Decoding, n: int, does: Engine) -> Int64:
+    """Take over the scores of every block that has none yet; the class of each image (n,)."""
+    sides, folder = draft.specs["scores"].chunks, does.place(draft.parts_folder, draft.parts_url)
+    parts = list(store.blocks(n, sides[0]))
+    named = {number: labels for number, labels in draft.notes if draft.finished("scores", (number, 0))}
+    blocks = (Block(decoding, i, part, sides, folder) for i, part in enumerate(parts) if i not in named)
+    with closing(does.as_done(scored, blocks)) as done:
+        for block, found in track(done, n, f"decoding, {decoding.name}", len(named) * sides[0], length=_images):
+            draft.adopt_chunk("scores", (block.number, 0), found.scores)
+            draft.note([block.number, found.labels])
+            named[block.number] = found.labels
+    return np.array([label for number in sorted(named) for label in named[number]], np.int64)
 
 
-def _features(stored: store.Codes, split: str, part: slice, transform: Transform | None) -> Callable[[], Float32]:
-    """Read the features of coded images as the dictionary sees them, when a decoder asks for them."""
-
-    def read() -> Float32:
-        features = store.features_of(split)
-        store.require_input(stored, "features", features)
-        return Seen(features, transform).take(stored.read("rows")[part])
-
-    return read
-
-
-def _blocks(of_name: Reader, stored: store.Codes, memory: int) -> Iterator[slice]:
-    """Consecutive images of which the budget holds features, scores of two chunks, and as many atoms as fire.
-
-    Raises:
-        UserError: if it does not hold a block of the dictionary.
-
-    """
-    n_features = of_name.dictionary.shape("atoms")[1]
-    row, n_classes = 4 * n_features, len(of_name.dictionary.info.classes)
-    learned = sum(array.nbytes for array in of_name.learned.values())
-    atoms = atoms_bytes(of_name.dictionary) if of_name.atoms_in_memory else store.spec.ROWS * row
-    fixed = atoms + learned + store.spec.ROWS * (row + 24 * n_classes) + 24 * stored.shape("rows")[0]
-    spare = arrays_within(memory, fixed + store.spec.ROWS * row, "the scores of a block and the atoms that fire")
-    return batches(stored.read("indptr"), (spare - fixed) // 2 // row)
+def _images(done: tuple[Block, Scored]) -> int:
+    return len(done[1].labels)

@@ -12,8 +12,9 @@ from dseld_cli import store
 from dseld_cli.config.recurrence import lca_params, means
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import require_same_extractor
-from dseld_cli.dictionary.coding import Block, Coding, Input, coded, prepared
+from dseld_cli.dictionary.coding import Block, Coding, coded, prepared
 from dseld_cli.dictionary.encoding import stored_gramian
+from dseld_cli.dictionary.inputs import Input
 from dseld_cli.dictionary.leave_one_out import training_images
 from dseld_cli.errors import Diverged
 from dseld_cli.images.sampling import drawn

@@ -6,6 +6,7 @@ from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.gramian_growth import Settings, grow, no_room
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import say, track
 from dseld_cli.store import project as paths
 
@@ -29,4 +30,5 @@ def run(params: Params) -> None:
         store.cleared(paths.GRAMIAN)
         say(f"{paths.GRAMIAN}: none is built ({against}); inner products are computed from the atoms")
     else:
-        say(str(grow(paths.GRAMIAN, dictionary, Settings(dtype, params.run.memory), track)))
+        with engine(params.run.engine, params.run.scheduler, params.run.memory) as does:
+            say(str(grow(paths.GRAMIAN, dictionary, Settings(dtype, params.run.memory), track, does)))

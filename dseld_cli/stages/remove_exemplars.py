@@ -16,6 +16,7 @@ from dseld_cli.dictionary.gramian_growth import Settings
 from dseld_cli.dictionary.growth import grow_both
 from dseld_cli.dictionary.manifest import Composition, compose, in_common
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import say, track, warn
 from dseld_cli.store import project as paths
 
@@ -45,10 +46,11 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         _require_known(images, left)
         wanted = replace(left, removals=list(dict.fromkeys([*params.removals, *images])))
         _require_exemplars(wanted)
-        settings = Settings(params.gramian.dtype, params.run.memory)
+        run, settings = params.run, Settings(params.gramian.dtype, params.run.memory)
         changes = {"additions": stay, "removals": wanted.removals, "compact": wanted.compact}
-        with edited({key: value for key, value in changes.items() if value != getattr(params, key)}):
-            for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
+        changes = {key: value for key, value in changes.items() if value != getattr(params, key)}
+        with engine(run.engine, run.scheduler, run.memory) as does, edited(changes):
+            for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track, does):
                 say(str(done))
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
     say("the cache and the remote still have what was removed: docs/growing.md says how to erase it")

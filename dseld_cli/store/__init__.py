@@ -1,7 +1,7 @@
 """Stores: zarr groups that count only when committed. What a kill, a full disk or a power loss can do: docs/design."""
 
 from dseld_cli.store import spec
-from dseld_cli.store.aside import Aside, Here, set_aside
+from dseld_cli.store.aside import Aside, Here, set_aside, set_chunk_aside
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.disk import cleared, locked, tidy
 from dseld_cli.store.draft import Draft, write
@@ -90,6 +90,7 @@ __all__ = [
     "require_input",
     "reusable",
     "set_aside",
+    "set_chunk_aside",
     "spec",
     "tidy",
     "write",

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from dseld_cli.store import objects
+from dseld_cli.store import chunks, codec, objects
 from dseld_cli.store.chunks import Array
 
 ENDING = ".aside"
@@ -25,7 +25,7 @@ ENDING = ".aside"
 
 @dataclass(frozen=True)
 class Here:
-    """A file that was written on this machine, or where it sees it, and the SHA-256 of what it holds."""
+    """A file that was written on this machine, or where it sees it; SHA-256 of its bytes, or of a chunk's values."""
 
     file: Path
     sha256: str
@@ -33,7 +33,7 @@ class Here:
 
 @dataclass(frozen=True)
 class There:
-    """An object that was written, and the SHA-256 of what it holds."""
+    """An object that was written; SHA-256 of its bytes, or of a chunk's values."""
 
     url: str
     sha256: str
@@ -84,6 +84,23 @@ def brought(part: Aside, folder: Path) -> Here:
     save(folder / name, [data])
     objects.at(where).remove([name])
     return Here(folder / name, part.sha256)
+
+
+def set_chunk_aside(folder: Path | str, content: Array, sides: tuple[int, ...]) -> Aside:
+    """Write one chunk of an array, as it is to lie in the store, into a folder that is there, or below a URL.
+
+    Raises:
+        FileNotFoundError: if the folder is not there any more.
+        UserError: if it has numbers that are not finite.
+
+    """
+    chunks.require_finite(content)
+    name, sha256 = f"{uuid4().hex}{ENDING}", chunks.digest(content)
+    if isinstance(folder, str):
+        objects.at(folder).put(name, b"".join(codec.encode(content, sides)))
+        return There(f"{folder}/{name}", sha256)
+    save(folder / name, codec.encode(content, sides))
+    return Here(folder / name, sha256)
 
 
 def drop(folder: Path) -> None:

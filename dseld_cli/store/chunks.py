@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.errors import UserError
+
 Array = NDArray[Any]
 Key = tuple[int, ...]
 """Where a chunk is in its array's grid of chunks."""
@@ -23,6 +25,20 @@ def digest(content: Array) -> str:
     found = hashlib.sha256(f"{dtype_name(content)}{content.shape}".encode())
     found.update(_bytes(content))
     return found.hexdigest()
+
+
+def require_finite(content: Array) -> None:
+    """Refuse what no reader would take.
+
+    Raises:
+        UserError: if it has numbers that are not finite.
+
+    """
+    if content.dtype.kind == "f" and not np.isfinite(content).all():
+        raise UserError(
+            "what was computed has values that are not finite, and is not kept: what it is computed from, or with "
+            "(options, lambda, tau), is out of range"
+        )
 
 
 def _bytes(rows: Array) -> bytes | memoryview:

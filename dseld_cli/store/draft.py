@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -20,10 +21,10 @@ from typing import Any, Generic, Self, TextIO, TypeVar
 
 import numpy as np
 
-from dseld_cli.errors import StoreDamaged, UserError
+from dseld_cli.errors import StoreDamaged
 from dseld_cli.runtime.console import warn
 from dseld_cli.runtime.outputs import sync
-from dseld_cli.store import aside, chunks, codec, disk, objects
+from dseld_cli.store import aside, chunks, codec, disk, mirror, objects
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.provenance import INFOS, Info, as_json, parse
 from dseld_cli.store.reader import Store, canonical, fingerprint_of
@@ -190,23 +191,26 @@ class Draft(Generic[InfoT]):
             UserError: if it has numbers that no reader would take.
 
         """
-        self._require_finite(name, content)
+        chunks.require_finite(content)
         self._save(self._file(name, key), codec.encode(content, self.specs[name].chunks))
         self._send(name, key)
         self._note("chunk", name, key, chunks.digest(content))
 
-    def _require_finite(self, name: str, content: Array) -> None:
-        if (
-            content.dtype.kind == "f" and self.info.kind != "gramian" and not np.isfinite(content).all()
-        ):  # of unit atoms
-            raise UserError(
-                f"{self.path} is not made: its {name} would have values that are not finite; what it is computed from, "
-                "or with (options, lambda, tau), is out of range"
-            )
+    def adopt_chunk(self, name: str, key: Key, chunk: aside.Aside) -> None:
+        """Take over a chunk that was set aside, which is finished then."""
+        file = self._file(name, key)
+        if isinstance(chunk, aside.Here):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(chunk.file, file)
+            self._send(name, key)
+        else:
+            assert self._elsewhere
+            self._elsewhere.take(chunk.url, chunks.name_of(name, key))
+        self._note("chunk", name, key, chunk.sha256)
 
     def _save(self, file: Path, data: Iterable[memoryview | bytes]) -> None:
         if self._elsewhere:
-            objects.make_room()
+            mirror.make_room()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # never through a hard link that an older store has, too
         aside.save(file, data)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
 
 from dseld_cli.runtime.place import LOCAL, written_to
-from dseld_cli.store import bucket
+from dseld_cli.store import bucket, mirror
 from dseld_cli.store.chunks import link
 from dseld_cli.store.disk import PLACE
 
@@ -35,8 +34,6 @@ ATTRIBUTE = "dseld_objects"
 MARK = "zarr.json"
 AT_ONCE = 16
 """Requests at once: a server takes them side by side."""
-SPARE = 2 * 2**30
-"""Bytes of the disk that mirrors leave free."""
 T = TypeVar("T")
 
 
@@ -61,7 +58,7 @@ class Objects:
     @property
     def mirror(self) -> Path:
         """Folder of this machine that has what was read or written here, under the same names."""
-        return cache_folder() / sha256(self.root.encode()).hexdigest()[:16] / self.path
+        return mirror.folder() / sha256(self.root.encode()).hexdigest()[:16] / self.path
 
     def attribute(self) -> dict[str, dict[str, str]]:
         """Write where this is, as an attribute of a store's folder."""
@@ -87,10 +84,10 @@ class Objects:
             OSError: if the storage cannot be reached.
 
         """
-        mirror = self.mirror / name
-        if not mirror.exists():
-            save(mirror, self.read(name))
-        return mirror
+        file = self.mirror / name
+        if not file.exists():
+            mirror.save(file, self.read(name))
+        return file
 
     def read(self, name: str) -> bytes:
         """Fetch an object.
@@ -125,6 +122,19 @@ class Objects:
         target.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             link(other.mirror / name, target)
+
+    def take(self, url: str, name: str) -> None:
+        """Have the server move an object of the same root here.
+
+        Raises:
+            FileNotFoundError: if there is no such object.
+            OSError: if the storage cannot be reached.
+
+        """
+        source = url.removeprefix(f"{self.root}/")
+        bucket.copy(self.root, source, f"{self.path}/{name}")
+        bucket.delete(self.root, [source])
+        self.forget(name)
 
     def sizes(self) -> dict[str, int]:
         """List what is here: bytes of each object."""
@@ -243,8 +253,8 @@ def folder_of(url: str) -> Path:
     group = json.loads(its.read(MARK))
     group["attributes"] |= its.attribute()
     for name in group["attributes"]["dseld"]["arrays"]:
-        save(folder / name / MARK, its.read(f"{name}/{MARK}"))
-    save(folder / MARK, json.dumps(group).encode())
+        mirror.save(folder / name / MARK, its.read(f"{name}/{MARK}"))
+    mirror.save(folder / MARK, json.dumps(group).encode())
     return folder
 
 
@@ -253,41 +263,3 @@ def side_by_side(work: Callable[[T], object], items: Iterable[T]) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for _ in pool.map(work, items):
             pass
-
-
-def cache_folder() -> Path:
-    """Where mirrors are: DSELD_CACHE, or the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dseld"
-    return Path(os.environ.get("DSELD_CACHE") or default)
-
-
-def save(mirror: Path, data: bytes) -> None:
-    """Write a mirror, whole or not at all."""
-    make_room()
-    mirror.parent.mkdir(parents=True, exist_ok=True)
-    aside = mirror.with_name(f"{mirror.name}.{uuid4().hex}")
-    try:
-        aside.write_bytes(data)
-        aside.replace(mirror)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def make_room() -> None:
-    """Delete the oldest mirrors of chunks, if the disk has less than `SPARE` left."""
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(folder).free > SPARE:
-        return
-    chunks = (file for file in folder.rglob("*") if "c" in file.relative_to(folder).parts and file.is_file())
-    for file in sorted(chunks, key=_time):
-        file.unlink(missing_ok=True)
-        if shutil.disk_usage(folder).free > 2 * SPARE:
-            return
-
-
-def _time(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:  # another process makes room as well
-        return 0

@@ -73,6 +73,11 @@ class Spec:
         sides = [-(-n // side) for n, side in zip(self.shape, self.chunks, strict=True)]
         return sides[0] * (sides[0] + 1) // 2 if self.lower else int(np.prod(sides, dtype=object))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its values in memory; of texts, of what leads to them."""
+        return int(np.prod([numpy_dtype(self.dtype).itemsize, *self.shape], dtype=object))
+
 
 def blocks(n: int, size: int | None = None) -> Iterator[slice]:
     """Cut range(n) into consecutive slices of `size` (a chunk's rows), the last one ragged."""

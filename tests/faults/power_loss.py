@@ -2,7 +2,8 @@
 
 The model is as pessimistic as POSIX allows: a file has what it had at its last fsync, or any beginning of what was
 written since, or zeros; of a folder's entries, those of its last fsync count, and any beginning of what changed since;
-files and folders are independent of each other. A rename and an exchange are each one change.
+files and folders are independent of each other. A rename and an exchange within a folder are each one change; of a
+rename from one to another, either half may be lost alone.
 """
 
 from __future__ import annotations
@@ -117,7 +118,10 @@ class Disk:
         other, second = self._folder(two)
         if what == "link":
             return other.change(**{second: folder.entries[name]})
-        assert folder is other, "nothing is moved from folder to folder"
+        if folder is not other:
+            assert what == "rename", "no folders change places but within one"
+            other.change(**{second: folder.entries[name]})
+            return folder.change(**{name: None})
         moved = {second: folder.entries[name], name: other.entries.get(second) if what == "exchange" else None}
         return folder.change(**moved)
 

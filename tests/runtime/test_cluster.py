@@ -1,5 +1,6 @@
 """Blocks done by Dask: the same stores, whoever computes; workers and runs that end lose nothing."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from distributed import Client, LocalCluster
 from dseld_cli import store
 from dseld_cli.backbones import blocks, extraction
 from dseld_cli.dictionary import encoding
+from dseld_cli.dictionary.inputs import Input
 from dseld_cli.errors import UserError
 from dseld_cli.runtime import cluster
 from dseld_cli.runtime.cluster import Dask, engine
@@ -22,13 +24,6 @@ from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 
 DASK = "--engine dask --scheduler"
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """Two workers, each a process, as a cluster that is there already."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0") as there:
-        yield there.scheduler_address
 
 
 @pytest.fixture
@@ -177,8 +172,6 @@ def test_a_recurrence_that_diverges_on_a_worker_is_one_line(coded: Path, run: Ru
 def test_a_store_that_changes_meanwhile_is_noticed_by_a_worker(
     coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
-    from dseld_cli.dictionary.coding import Input
-
     there = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     meant = Input(there.path, "0" * 64)
     with pytest.raises(UserError, match="is not what it was when the run began"):
@@ -278,3 +271,76 @@ def test_an_image_that_breaks_on_a_worker_is_named_as_here(coded: Path, run: Run
         patch.setattr(extract, "require_whole", looked)
         here, there = (run(f"extract --split train {where}", ok=False).stderr for where in ("", f"{DASK} {scheduler}"))
     assert "ant/3.png is not a readable image" in here and there.endswith(here.removeprefix("error: "))
+
+
+def scores(decoder: str) -> str:
+    return store.open_store(paths.predictions(decoder, "test"), store.PredictionsInfo).fingerprint
+
+
+@pytest.mark.parametrize("where", ["a cluster", "local:1"])
+def test_scores_are_the_same_to_the_last_bit(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str, where: str
+) -> None:
+    monkeypatch.setattr(store.spec, "ROWS", 6)
+    for command in ("encode", "encode --split train", "train-decoder --decoder ridge"):
+        run(command)
+    decoders = ("class-sum", "minimum-residual", "ridge")
+    chosen = " ".join(f"--decoder {name}" for name in decoders)
+    run(f"decode {chosen}")
+    alone = [scores(name) for name in decoders]
+    shutil.rmtree("data/predictions")
+    run(f"decode {chosen} {DASK} {scheduler if where == 'a cluster' else where}")
+    assert [scores(name) for name in decoders] == alone
+
+
+def test_an_interrupted_decoder_goes_on_by_the_other_engine(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr(store.spec, "ROWS", 4)
+    run("encode")
+    run("decode --decoder class-sum")
+    whole = scores("class-sum")
+    for first, second in ((f"{DASK} {scheduler}", ""), ("", f"{DASK} {scheduler}")):
+        shutil.rmtree("data/predictions")
+        with monkeypatch.context() as patch:
+            done = blocks_noted(patch, at_most=2)
+            with pytest.raises(AssertionError):
+                run(f"decode --decoder class-sum {first}")
+        with monkeypatch.context() as patch:
+            rest = blocks_noted(patch)
+            run(f"decode --decoder class-sum {second}")
+        assert len(done) == 2 and sorted(done + rest) == list(range(4))
+        assert scores("class-sum") == whole
+
+
+def test_codes_that_are_not_of_these_features_are_refused_by_a_worker_as_here(
+    coded: Path, run: Run, scheduler: str
+) -> None:
+    run("encode")
+    set_params(extract__limit_per_class=5)
+    run("extract --split test")
+    here, there = (
+        run(f"decode --decoder minimum-residual {where}", ok=False).stderr for where in ("", f"{DASK} {scheduler}")
+    )
+    assert "data/codes/test.zarr was not made from" in here and "was not made from" in there
+
+
+def test_workers_without_a_common_folder_make_the_same_stores(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setenv("DSELD_CACHE", str(coded / "cache"))
+    lines = ("extract --split test", "build-dict", "gramian", "encode", "decode")
+    kinds = (paths.features("test"), paths.DICTIONARY, paths.GRAMIAN, paths.codes("test"))
+    kinds += (paths.predictions("minimum-residual", "test"),)
+    found = []
+    for place, does in (("local", ""), (f"file://{coded}/objects", f"{DASK} {scheduler}")):
+        set_params(data__store=place)
+        for path in kinds:
+            shutil.rmtree(path, ignore_errors=True)
+        for line in lines:
+            run(line if line == "build-dict" else f"{line} {does}")
+        marks = [json.loads((path / "zarr.json").read_bytes())["attributes"]["dseld"] for path in kinds]
+        found.append([mark["fingerprint"] for mark in marks])
+    assert found[0] == found[1]
+    assert not list((coded / "data").rglob("*.aside"))
+    assert not [path for path in (coded / "objects").rglob("*.aside") if path.is_file()]

@@ -86,11 +86,11 @@ def test_too_few_images_to_train_on_are_refused(digits: Path, run: Run) -> None:
 def test_minimum_residual_is_the_same_however_little_memory_there_is(
     digits: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dseld_cli.stages import decode
+    from dseld_cli.evaluation import score_blocks
 
     run("decode --decoder minimum-residual")
     whole = store.open_store(paths.predictions("minimum-residual", "test"), store.PredictionsInfo).read("scores")
-    monkeypatch.setattr(decode, "arrays_within", lambda memory, needed, what: needed + 50_000)
+    monkeypatch.setattr(score_blocks, "arrays_within", lambda memory, needed, what: needed + 50_000)
     run("decode --decoder minimum-residual")
     again = store.open_store(paths.predictions("minimum-residual", "test"), store.PredictionsInfo).read("scores")
     np.testing.assert_allclose(whole, again, atol=1e-6)

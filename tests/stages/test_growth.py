@@ -17,6 +17,7 @@ from dseld_cli import store
 from dseld_cli.cli.app import app
 from dseld_cli.config import load as params
 from dseld_cli.dictionary import gramian_growth as gramian
+from dseld_cli.dictionary import tiles
 from dseld_cli.dictionary.gramian import rectangle
 from dseld_cli.dictionary.manifest import REMOVED, Composition
 from dseld_cli.store import project as paths
@@ -136,9 +137,9 @@ def test_only_tiles_on_and_below_the_diagonal_are_stored_and_any_rectangle_is_re
 
 def test_the_panels_do_not_change_a_bit(grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     before = state()
-    for held in (1, 2, 3):
+    for rows in (1, 2, 3):
         shutil.rmtree(paths.GRAMIAN)
-        monkeypatch.setattr(gramian, "panel_blocks", lambda *_, held=held: held)
+        monkeypatch.setattr(gramian, "PANEL", rows)
         run("gramian")
         assert state() == before
 
@@ -171,14 +172,14 @@ def test_growing_keeps_old_tiles_and_equals_a_scratch_build(grown: Path, run: Ru
 
 def test_growing_computes_new_rows_only(grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     computed = []
-    product = gramian.product
+    product = tiles.product
 
     def counted(rows, columns, known=None):  # type: ignore[no-untyped-def]
         r, c = known.shape if known is not None else (0, 0)
         computed.append(len(rows) * len(columns) - r * c)
         return product(rows, columns, known)
 
-    monkeypatch.setattr(gramian, "product", counted)
+    monkeypatch.setattr(tiles, "product", counted)
     run("add-exemplars data/additions/three.zarr")
     assert sum(computed) == 3 * 78 + 3 * 11, "three rows, and in the ragged tile on the diagonal their mirror image"
 
@@ -623,8 +624,8 @@ def test_a_killed_gramian_goes_on_at_the_missing_tiles_and_ends_the_same(
     grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end = state()
-    write, written = store.Draft.write, []
-    monkeypatch.setattr(store.Draft, "write", lambda self, *args: (written.append(args[1]), write(self, *args)))
+    adopt, written = store.Draft.adopt_chunk, []
+    monkeypatch.setattr(store.Draft, "adopt_chunk", lambda self, *args: (written.append(args[1]), adopt(self, *args)))
     for limit in itertools.count():
         shutil.rmtree(paths.GRAMIAN, ignore_errors=True)
         with pytest.MonkeyPatch.context() as patch:
@@ -692,7 +693,7 @@ def test_products_with_a_known_corner_are_the_same(grown: Path) -> None:
     true = rows @ columns.T
     for r, c in ((0, 16), (5, 16), (5, 5), (16, 3)):
         known = true[:r, :c].copy()
-        np.testing.assert_allclose(gramian.product(rows, columns, known), true, atol=1e-12)
+        np.testing.assert_allclose(tiles.product(rows, columns, known), true, atol=1e-12)
 
 
 def test_blocks_of_atoms_that_stay_are_not_made_again(grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import zarr
 
 from dseld_cli import store
 from dseld_cli.dictionary import encoding
+from dseld_cli.store import aside
 from dseld_cli.store import project as paths
 from dseld_cli.store.provenance import INFOS
 from tests.conftest import Run, image_folder, set_params
@@ -379,7 +380,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_stores_in_force(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.Draft, "_save", full)
+        patch.setattr(aside, "save", full)
         said = run(command, ok=False).stderr
     assert f"No space left on device, below {Path.cwd()}: make room" in said
     assert {path: path.read_bytes() for path in before} == before

@@ -18,7 +18,7 @@ from obstore.store import from_url
 from dseld_cli import store
 from dseld_cli.errors import StoreDamaged, UserError
 from dseld_cli.runtime.place import LOCAL, write_to
-from dseld_cli.store import bucket, disk, objects, spec
+from dseld_cli.store import bucket, disk, mirror, spec
 from dseld_cli.store import project as paths
 from dseld_cli.store.objects import Objects
 from tests.conftest import Run, image_folder, set_params
@@ -262,10 +262,10 @@ def test_the_oldest_mirrors_make_room(tmp_path: Path, mirrors: Path, monkeypatch
     write_to(f"file://{tmp_path}/objects")
     work(tmp_path / "x.zarr")
     there = list(mirrors.rglob("c/*/0"))
-    free = iter([0, objects.SPARE, 3 * objects.SPARE])
+    free = iter([0, mirror.SPARE, 3 * mirror.SPARE])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(free)))
-    objects.make_room()
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * objects.SPARE))
+    mirror.make_room()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4 * mirror.SPARE))
     assert 0 < sum(file.exists() for file in there) < len(there)
     np.testing.assert_array_equal(committed(tmp_path / "x.zarr").read("features"), CONTENT)
 
