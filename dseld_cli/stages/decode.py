@@ -21,13 +21,14 @@ from dseld_cli.runtime.console import say, table, track
 from dseld_cli.store import project as paths
 
 Int64 = NDArray[np.int64]
+Value = str | int | float | bool
 
 
 def run(
     params: Params,
     decoders: Sequence[str] | None = None,
     split: str = "test",
-    options: Mapping[str, object] | None = None,
+    options: Mapping[str, Value] | None = None,
 ) -> None:
     """Decode the codes of a split with the given decoders; by default, with all of params.yaml's.
 
@@ -79,7 +80,7 @@ def _described(name: str) -> Iterator[list[str]]:
 def _decoding(
     of_name: Reader,
     name: str,
-    options: Mapping[str, object],
+    options: Mapping[str, Value],
     split: str,
     stored: store.Codes,
     memory: int,
@@ -101,7 +102,8 @@ def _decoding(
 def _decode(decoding: Decoding, of_name: Reader, split: str, stored: store.Codes, does: Engine) -> None:
     name, classes, n = decoding.name, of_name.dictionary.info.classes, stored.shape("rows")[0]
     inputs = store.fingerprints(codes=stored, **of_name.inputs)
-    info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes)
+    options = dict(decoding.options) or None
+    info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes, options=options)
     path = paths.predictions(name, split)
     with store.Draft(path, info, {"scores": store.Spec.rows("float32", n, len(classes))}) as draft:
         labels = _score(draft, decoding, n, does)
