@@ -35,6 +35,7 @@ class Coding:
         params: lambda, tau, steps.
         means: by what images are coded.
         images: how many there are in all.
+        batch: how many are coded together.
         energy: whether the energy at every step is kept.
         version: of dseld that began the run.
 
@@ -46,6 +47,7 @@ class Coding:
     params: LCAParams
     means: Means
     images: int
+    batch: int
     energy: bool
     version: str = __version__
 
@@ -82,7 +84,7 @@ def prepared(coding: Coding) -> tuple[Seen, Encoder]:
     dictionary = coding.dictionary.opened(store.DictionaryInfo)
     gramian = coding.gramian.opened(store.GramianInfo) if coding.gramian else None
     seen = Seen.by(dictionary, coding.features.opened(store.FeaturesInfo))
-    return seen, encoder_over(dictionary, coding.params, coding.means, coding.images, gramian)
+    return seen, encoder_over(dictionary, coding.params, coding.means, coding.images, gramian, coding.batch)
 
 
 def coded(block: Block) -> store.Aside:

@@ -29,6 +29,11 @@ OF_IMAGE = 400
 """Bytes for each image's name, row and place, and for what is counted of it; all of its code is on disk."""
 
 
+TOGETHER = 3 * 2**29
+"""Bytes for the networks of a batch, which is the same on all machines: a budget of 4 GiB has them beside 50,000 atoms
+of 2,048 features and what is kept of a million images. From some 200 images on, products cost more than reading."""
+
+
 @dataclass(frozen=True)
 class Means:
     """By what means images are coded, as params.yaml has it.
@@ -71,24 +76,50 @@ def stored_gramian(
     return gramian if fits and is_of(gramian, dictionary) and gramian.arrays["gramian"].dtype == "float32" else None
 
 
+def fixed_batch(dictionary: store.Dictionary, steps: int) -> int:
+    """How many images a batch over a dictionary has, whatever the budget.
+
+    An image that is not proved is coded together with others of its batch, so that its last bits depend on which they
+    are: only with the same batches do all machines make the same codes.
+    """
+    n_atoms, n_features = dictionary.shape("atoms")
+
+    def networks(batch: int) -> int:
+        return memory_needed("working-set", batch, n_atoms, n_features, steps)
+
+    batch = BATCH
+    while networks(batch) - networks(0) > TOGETHER and batch > 1:
+        batch -= -(-batch // 16)
+    return batch
+
+
 def encoder_over(
-    dictionary: store.Dictionary, params: LCAParams, means: Means, n_images: int, gramian: store.Gramian | None = None
+    dictionary: store.Dictionary,
+    params: LCAParams,
+    means: Means,
+    n_images: int,
+    gramian: store.Gramian | None = None,
+    batch: int | None = None,
 ) -> Encoder:
-    """Make an encoder of n_images over a dictionary; its batches are what the budget holds beside the features.
+    """Make an encoder of n_images over a dictionary; its batches, if none is given, are what the budget holds.
 
     Raises:
-        UserError: if the budget does not hold a single image.
+        UserError: if the budget does not hold a single image, or the batch that is given.
 
     """
     n_atoms, n_features = dictionary.shape("atoms")
     fixed = resident_atoms(means.memory, n_atoms, n_features) + OF_IMAGE * n_images
+    few = means.device == "cpu" and gramian is None and is_small(n_atoms, n_features, params.steps)
+    method: Method = "direct" if few else means.method
 
     def needed(batch: int) -> int:
         given = 12 * batch * n_features + 4 * store.spec.ROWS * n_features  # as they are read, as they are, and mapped
-        return fixed + given + memory_needed(means.method, batch, n_atoms, n_features, params.steps)
+        return fixed + given + memory_needed(method, batch, n_atoms, n_features, params.steps)
 
-    spare = arrays_within(means.memory, needed(1), "a block of features, one of atoms, and one image's network")
-    batch = min(BATCH, max(1, n_images))
+    least = batch or 1
+    what = f"a block of features, one of atoms, and the networks of {least} images"
+    spare = arrays_within(means.memory, needed(least), what)
+    batch = batch or min(BATCH, max(1, n_images))
     while needed(batch) > spare:
         batch -= -(-batch // 16)
     return Encoder(

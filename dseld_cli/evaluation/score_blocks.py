@@ -45,7 +45,7 @@ class Decoding:
     network: Input | None
     features: Path | str
     name: str
-    options: tuple[tuple[str, object], ...]
+    options: tuple[tuple[str, str | int | float | bool], ...]
     atoms_in_memory: bool
     most: int
     version: str = __version__

@@ -19,17 +19,18 @@ from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation.decoding import Reader, reader
 from dseld_cli.evaluation.score_blocks import Block, Decoding, Scored, atoms_bytes, forget, scored, values_at_once
 from dseld_cli.runtime.cluster import Engine, engine
-from dseld_cli.runtime.console import say, table, track, warn
+from dseld_cli.runtime.console import say, table, track
 from dseld_cli.store import project as paths
 
 Int64 = NDArray[np.int64]
+Value = str | int | float | bool
 
 
 def run(
     params: Params,
     decoders: Sequence[str] | None = None,
     split: str = "test",
-    options: Mapping[str, object] | None = None,
+    options: Mapping[str, Value] | None = None,
 ) -> None:
     """Decode the codes of a split with the given decoders; by default, with all of params.yaml's.
 
@@ -44,7 +45,7 @@ def run(
     stored = store.codes_of(split)
     store.require_input(stored, "dictionary", dictionary)
     if said := other_settings(stored.info, params.lca):
-        warn(said)
+        say(said)
     memory = params.run.memory
     with engine(params.run.engine, params.run.scheduler, memory) as does:
 
@@ -83,7 +84,7 @@ def _described(name: str) -> Iterator[list[str]]:
 def _decoding(
     of_name: Reader,
     name: str,
-    options: Mapping[str, object],
+    options: Mapping[str, Value],
     split: str,
     stored: store.Codes,
     memory: int,
@@ -112,7 +113,8 @@ def _features_at(split: str, does: Engine) -> Path | str:
 def _decode(decoding: Decoding, of_name: Reader, split: str, stored: store.Codes, does: Engine) -> None:
     name, classes, n = decoding.name, of_name.dictionary.info.classes, stored.shape("rows")[0]
     inputs = store.fingerprints(codes=stored, **of_name.inputs)
-    info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes)
+    options = dict(decoding.options) or None
+    info = store.PredictionsInfo(inputs=inputs, decoder=name, split=split, classes=classes, options=options)
     path = paths.predictions(name, split)
     with store.Draft(path, info, {"scores": store.Spec.rows("float32", n, len(classes))}) as draft:
         labels = _score(draft, decoding, n, does)

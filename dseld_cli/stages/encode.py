@@ -13,7 +13,7 @@ from dseld_cli.config.recurrence import lca_params, means
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.dictionary.coding import Block, Coding, coded, prepared
-from dseld_cli.dictionary.encoding import stored_gramian
+from dseld_cli.dictionary.encoding import fixed_batch, stored_gramian
 from dseld_cli.dictionary.inputs import Input
 from dseld_cli.dictionary.leave_one_out import training_images
 from dseld_cli.errors import Diverged
@@ -65,6 +65,7 @@ def _code(params: Params, split: str, features: store.Features, dictionary: stor
             lca_params(params.lca),
             means(params),
             len(rows),
+            min(fixed_batch(dictionary, params.lca.steps), max(1, len(rows))),
             params.encode.energy,
         )
         try:

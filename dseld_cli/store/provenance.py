@@ -193,11 +193,12 @@ class CodesInfo(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionsInfo(_Classed):
-    """Classes of the coded images of a split, by a decoder."""
+    """Classes of the coded images of a split, by a decoder, with these options, if it was given any."""
 
     kind = "predictions"
     decoder: str
     split: str
+    options: Mapping[str, str | int | float | bool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,20 @@
 """Where inner products come from, if that is left to us: the rule, case by case."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dseld_cli import store
 from dseld_cli.dictionary import encoding
-from dseld_cli.dictionary.encoding import Means, encoder_over, stored_gramian
-from dseld_cli.errors import StoreMissing
+from dseld_cli.dictionary.encoding import Means, encoder_over, fixed_batch, stored_gramian
+from dseld_cli.errors import StoreMissing, UserError
+from dseld_cli.lca.atoms import Atoms
 from dseld_cli.lca.encoder import BATCH
 from dseld_cli.lca.recurrence import LCAParams
+from dseld_cli.store import project as paths
+from tests.conftest import Run
 
 GIB = 2**30
 FITTING = {"is_small": lambda *_: False, "free_memory": lambda: GIB}
@@ -56,3 +61,51 @@ def test_any_number_of_images_is_coded_within_the_budget(quickstart: Path) -> No
     dictionary = store.open_store(quickstart / "data/dictionary.zarr", store.DictionaryInfo)
     encoder = encoder_over(dictionary, LCAParams(1.0), Means(4 * GIB), 1_281_167)
     assert encoder.batch == BATCH
+
+
+def test_a_batch_is_as_large_as_the_dictionary_lets_it_be_whatever_the_budget(
+    quickstart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dictionary = store.open_store(quickstart / "data/dictionary.zarr", store.DictionaryInfo)
+    for m, n, images in ((1_437, 64, BATCH), (50_000, 2_048, 520), (1_281_167, 2_048, 159)):
+        monkeypatch.setattr(store.Store, "shape", lambda self, name, shape=(m, n): shape)
+        assert fixed_batch(dictionary, 100) == images
+        if m == 50_000:
+            assert encoder_size(dictionary, monkeypatch, 4 * GIB, 520) == 520, "params.yaml's budget"
+
+
+def encoder_size(dictionary: store.Dictionary, patch: pytest.MonkeyPatch, memory: int, batch: int) -> int:
+    """Batch of an encoder of 10,000 images whose atoms nobody reads."""
+    patch.setattr(encoding, "atoms_of", lambda dictionary, memory: quick_atoms())
+    return encoder_over(dictionary, LCAParams(1.0), Means(memory), 10_000, batch=batch).batch
+
+
+def quick_atoms() -> Atoms:
+    return Atoms.of(np.eye(2, dtype=np.float32))
+
+
+def test_a_budget_that_does_not_hold_the_batch_is_refused(quickstart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dictionary = store.open_store(quickstart / "data/dictionary.zarr", store.DictionaryInfo)
+    monkeypatch.setattr(encoding, "is_small", lambda *_: False)
+    assert encoder_over(dictionary, LCAParams(1.0), Means(3 * GIB), 1000, batch=BATCH).batch == BATCH
+    with pytest.raises(UserError, match=r"does not hold .* the networks of 1000 images; at least 2\.4GiB is needed"):
+        encoder_over(dictionary, LCAParams(1.0), Means(2 * GIB), 1000, batch=BATCH)
+    assert encoder_over(dictionary, LCAParams(1.0), Means(2 * GIB), 1000).batch < BATCH, "where no store is made"
+
+
+def test_codes_are_the_same_on_a_machine_of_any_size(
+    quickstart: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(quickstart, tmp_path / "digits")
+    monkeypatch.chdir(tmp_path / "digits")
+    monkeypatch.setattr(encoding, "BATCH", 100)
+    found = set()
+    for memory in ("1.5GiB", "2GiB", "8GiB"):
+        run(f"encode --memory {memory}")
+        found.add(store.open_store(paths.codes("test"), store.CodesInfo).fingerprint)
+        shutil.rmtree(paths.codes("test"))
+    assert len(found) == 1
+    monkeypatch.setattr(encoding, "is_small", lambda *_: False)
+    monkeypatch.setattr(encoding, "BATCH", 300)
+    assert "run.memory: 1.5GiB does not hold" in run("encode --memory 1.5GiB", ok=False).stderr
+    assert not paths.codes("test").with_name("test.zarr.partial").exists()

@@ -94,3 +94,11 @@ def test_minimum_residual_is_the_same_however_little_memory_there_is(
     run("decode --decoder minimum-residual")
     again = store.open_store(paths.predictions("minimum-residual", "test"), store.PredictionsInfo).read("scores")
     np.testing.assert_allclose(whole, again, atol=1e-6)
+
+
+def test_options_are_in_the_plan_so_that_no_draft_of_others_is_gone_on_with(digits: Path, run: Run) -> None:
+    run("train-decoder --decoder ridge --option penalty=9")
+    run("decode --decoder ridge --option penalty=9")
+    run("decode --decoder class-sum")
+    for name, options in (("ridge", {"penalty": "9"}), ("class-sum", None)):
+        assert store.open_store(paths.predictions(name, "test"), store.PredictionsInfo).info.options == options
