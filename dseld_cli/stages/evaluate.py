@@ -30,7 +30,7 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
     if said := other_features(found.features, params.data.dataset, params.extract.backbone):
         warn(said)
     if said := other_settings(found.codes.info, params.lca):
-        warn(said)
+        say(said)
     for name, why in found.left_out.items():
         say(f"without {name}: {why}")
     main = figures(found)
