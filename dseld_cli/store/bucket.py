@@ -23,6 +23,13 @@ AT_MOST = 1000
 """Objects that one request deletes."""
 
 
+WITHOUT = {
+    "169.254.169.254": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+    "builder error": "its endpoint is plain http, which is refused unless AWS_ALLOW_HTTP=true is in the environment",
+}
+"""What the environment lacks, by what is said then."""
+
+
 def require(root: str) -> None:
     """Refuse a place that cannot be used, before anything is computed.
 
@@ -143,6 +150,9 @@ def _said(where: str) -> Iterator[None]:
     except exceptions.BaseError as error:
         if _short(error) in ("NoSuchBucket", "NoSuchKey"):
             raise FileNotFoundError(errno.ENOENT, _short(error), where) from None
+        for sign, said in WITHOUT.items():
+            if sign in str(error):
+                raise UserError(f"{where}: {said}") from None
         raise OSError(errno.EREMOTEIO, f"no object storage answers ({_short(error)})", where) from None
 
 
@@ -150,4 +160,4 @@ def _short(error: BaseException) -> str:
     """Take the part of a message that tells something: the server's code, or the first line."""
     text = str(error)
     code = re.search(r"<Code>(\w+)</Code>", text)
-    return code[1] if code else line(text.partition("Debug source")[0], 160)
+    return code[1] if code else line(" ".join(text.partition("Debug source")[0].split()), 160)

@@ -364,3 +364,11 @@ def test_refused_access_names_the_credentials() -> None:
 
     with pytest.raises(UserError, match="AWS_ACCESS_KEY_ID"), bucket._said("s3://bucket/x"):
         raise exceptions.PermissionDeniedError("<Code>AccessDenied</Code>")
+
+
+@pytest.mark.parametrize("sign, said", bucket.WITHOUT.items())
+def test_what_the_environment_lacks_is_said(sign: str, said: str) -> None:
+    from obstore import exceptions
+
+    with pytest.raises(UserError, match=said.split(":")[0]), bucket._said("s3://bucket/x"):
+        raise exceptions.GenericError(f"Error performing PUT http://{sign}/latest")
