@@ -5,7 +5,8 @@
     python benchmarks/results.py WORK --run all        # hours, on two cores
 
 WORK holds projects in which `dseld extract` has run: mnist, cifar10 (EfficientNet-Lite0 at 160 px, float32) and digits;
-in cifar10-val, train is all 50,000 training images, and 2,000 of the test images, drawn at random, are val.
+in cifar10-val, train is all 50,000 training images, and 2,000 of the test images, drawn at random, are val; mnist-val
+has a val drawn from train. In cifar10-val10 and mnist-val10 the dictionary has 10,000 exemplars of those.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ RUNS = {
     "accuracy-lite0": "accuracy.py {work}/lite0 --settings none:2 --sizes 5000",
     "accuracy-lite1": "accuracy.py {work}/lite1 --settings none:2 --sizes 5000",
     "accuracy-lite2": "accuracy.py {work}/lite2 --settings none:2 --sizes 5000",
-    "settings-cifar10": "settings.py {work}/cifar10-val --images 500",
-    "settings-mnist": "settings.py {work}/mnist-val --images 500",
+    "settings-cifar10": "settings.py {work}/cifar10-val10 --images 500",
+    "settings-mnist": "settings.py {work}/mnist-val10 --images 500",
     "half": "half.py {work}/half {work}/cifar10-train.npz {work}/cifar10-test.npz",
     "kill": "kill.py {work}/kill",
     "reconstruction-mnist": "said.py {work}/mnist reconstruct",
