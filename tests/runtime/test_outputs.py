@@ -1,6 +1,5 @@
 """A command's files change together, or not at all."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -61,11 +60,15 @@ def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_what_a_killed_run_left_long_ago_is_deleted(tmp_path: Path) -> None:
-    old, new = tmp_path / f"{outputs.DRAFT}1.html", tmp_path / f"{outputs.DRAFT}2.html"
-    for file in (old, new):
-        file.touch()
-    os.utime(old, (0, 0))
-    with together() as aside:
-        aside(tmp_path / "x.html").write_text("x")
-    assert not old.exists() and new.exists()
+def test_what_a_killed_run_left_is_deleted_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    left = tmp_path / f"{outputs.DRAFTS}1"
+    left.mkdir()
+    (left / "x.html").write_text("half")
+    with together() as other:
+        written = other(tmp_path / "y.html")
+        written.write_text("y")
+        with together() as aside:
+            aside(tmp_path / "x.html").write_text("x")
+        assert not left.exists()
+        assert written.read_text() == "y"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.html", "y.html"]
