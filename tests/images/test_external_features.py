@@ -54,7 +54,7 @@ def test_npy_stays_on_disk(tmp_path: Path) -> None:
     [
         (
             {"features": np.arange(3.0)},
-            r"features should be real numbers \(n, N\) of at least one image; got float64 \(3,\)",
+            r"real numbers \(n, N\) of at least one image; got float64 \(3,\)",
         ),
         ({"features": FEATURES.astype(complex)}, "got complex128"),
         ({"labels": [0, 1]}, r"labels should have 3 entries, as features; got \(2,\)"),

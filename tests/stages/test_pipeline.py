@@ -213,7 +213,7 @@ def test_a_missing_input_names_the_command_that_makes_it(project: Path, run: Run
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("extract --dataset folder:nowhere", "no folder nowhere/train"),
+        ("extract --dataset folder:nowhere", "no folder nowhere: give one that has images"),
         ("extract --dataset imagenet22k", "unknown data set 'imagenet22k'"),
         ("extract --backbone resnet9000", "no backbone 'resnet9000'"),
         ("extract --backbone resnet18 --weights nowhere.pth", "no file nowhere.pth"),
