@@ -102,7 +102,12 @@ def atoms(clone: Path) -> store.Array:
 
 def test_another_base_and_a_removal_leave_no_stale_tile(clone: Path) -> None:
     call(clone, "git", "checkout", "-q", "main")
-    call(clone, "dvc", "checkout")
+    call(clone, "dvc", "repro")
+    if "june" not in (clone / "params.yaml").read_text():  # the test above ran elsewhere
+        commit(clone, "base")
+        call(clone, "dseld", "add-exemplars", "folder:data/additions/june")
+        call(clone, "dvc", "repro")
+        commit(clone, "june")
     before = ran(call(clone, "dvc", "exp", "run", "-S", "build_dict.size=2060"))
     assert sorted(before) == sorted(["build-dict", *GROWTH])
     opened = store.open_store(clone / "data/gramian.zarr", store.GramianInfo)
