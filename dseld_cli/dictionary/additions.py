@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +87,11 @@ class Sources:
             require_whole([found], work.memory)
         extractor = restored(self.extractor, self.how.weights, self.device)
         extract(found, extractor, path, {**facts, "contents_sha256": contents}, work).report()
+
+
+def added_stores(additions: Sequence[str]) -> list[Path]:
+    """Feature stores among additions, as params.yaml lists them; features of folders lie in data/."""
+    return [Path(name) for name in additions if not name.startswith(FOLDER)]
 
 
 def listed(source: str) -> str:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dseld_cli.config.schema import Params
-from dseld_cli.errors import UserError
+from dseld_cli.dictionary.additions import added_stores
+from dseld_cli.errors import StoreDamaged, UserError
 from dseld_cli.runtime.console import say
 from dseld_cli.runtime.place import LOCAL
 from dseld_cli.store import bucket, disk, objects
 from dseld_cli.store import project as paths
 from dseld_cli.store.check import folders
 
-MOST = 2**16
-"""Bytes of a file of DVC's cache that may be a store's mark, as far as it is looked at."""
-
 
 def run(params: Params, older_than: float, delete: bool) -> None:
-    """List what neither a store, a draft nor DVC's cache names and was written so many days ago; delete it if asked.
+    """List what no store, draft, addition or DVC's cache names and was written so many days ago; delete it if asked.
 
     Raises:
-        UserError: if the project keeps nothing on object storage.
+        UserError: if the project keeps nothing on object storage, or a store does not tell what it has there.
         OSError: if the storage cannot be reached.
 
     """
     root = params.data.store.rstrip("/")
     if root == LOCAL:
         raise UserError("gc: data.store is local: there is no object storage to clear; `dvc gc` clears DVC's cache")
-    used = {found.path for found in named() if found.root == root}
+    used = {found.path for found in named(params.additions) if found.root == root}
     since = datetime.now(UTC) - timedelta(days=older_than)
     sizes: dict[str, int] = defaultdict(int)
     kept, young = 0, 0
@@ -63,26 +60,26 @@ def _groups(root: str) -> dict[str, list[tuple[int, datetime]]]:
     return groups
 
 
-def named() -> Iterator[objects.Objects]:
-    """Read where the chunks are of all stores and drafts of this folder, and of the stores in DVC's cache."""
-    for folder in folders(paths.DATA):
-        yield from _of(disk.attributes(folder) or {})
-        if draft := objects.of_draft(folder):
-            yield draft
-    for file in _cached():
-        with file.open("rb") as opened:
-            start = opened.read(MOST)
-        if objects.ATTRIBUTE.encode() in start:
-            yield from _of(json.loads(file.read_bytes()).get("attributes", {}))
+def named(additions: Sequence[str]) -> Iterator[objects.Objects]:
+    """Read where the chunks are of all stores and drafts of this folder, of additions, and of stores in DVC's cache.
 
+    Raises:
+        StoreDamaged: if the metadata of a store here cannot be read.
 
-def _of(attributes: dict[str, object]) -> Iterator[objects.Objects]:
-    if found := objects.of_store(attributes):
-        yield found
+    """
+    listed = [*folders(paths.DATA), *added_stores(additions)]
+    marks = [disk.attributes(folder) for folder in listed]
+    for folder, mark in zip(listed, marks, strict=True):
+        if mark is None and (folder / objects.MARK).exists():
+            raise StoreDamaged(f"gc: {folder} does not tell what it has there: mend it first, as `dseld verify` says")
+    marks += [disk.attributes_in(file) for file in _cached()]
+    for found in (*map(objects.of_draft, listed), *(objects.of_store(mark or {}) for mark in marks)):
+        if found:
+            yield found
 
 
 def _cached() -> Iterator[Path]:
-    """List the files of DVC's cache that may be marks; none where DVC is not in use.
+    """List the files of DVC's cache that may be marks, as these begin; none where DVC is not in use.
 
     Raises:
         UserError: if DVC does not tell where its cache is.
@@ -94,4 +91,8 @@ def _cached() -> Iterator[Path]:
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     if told.returncode:
         raise UserError(f"gc: `dvc cache dir` fails, so that older stores are not known: {told.stderr.strip()[:200]}")
-    yield from (file for file in Path(told.stdout.strip()).rglob("*") if file.is_file())
+    for file in Path(told.stdout.strip()).rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                if opened.read(1) == b"{":
+                    yield file

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dseld_cli.config.schema import Params
-from dseld_cli.dictionary.additions import FOLDER
+from dseld_cli.dictionary.additions import added_stores
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say, track
 from dseld_cli.store import project as paths
@@ -23,8 +23,8 @@ def run(params: Params, more: Sequence[Path] = (), repair: bool = False) -> int:
     """
     if wrong := [path for path in more if not path.name.endswith(ENDINGS)]:
         raise UserError(f"verify {wrong[0]}: that is no store of dseld's: those end in {ENDINGS[0]}")
-    additions = [Path(name) for name in params.additions if not name.startswith(FOLDER)]
-    found = [check(path, repair, track) for path in dict.fromkeys([*folders(paths.DATA), *additions, *more])]
+    listed = [*folders(paths.DATA), *added_stores(params.additions), *more]
+    found = [check(path, repair, track) for path in dict.fromkeys(listed)]
     for one in found:
         say(f"{'DAMAGED' if one.damaged else 'ok':<8}{one.path}: {one.said}")
     damaged = sum(one.damaged for one in found)

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from errno import EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
+from typing import Any
 
 from dseld_cli.errors import DoesNotFit, UserError
 from dseld_cli.runtime.outputs import make_folder, sync
@@ -106,16 +107,25 @@ def _refused(path: Path, error: OSError) -> Exception:
     return error
 
 
-def attributes(folder: Path) -> dict[str, object] | None:
+def attributes(folder: Path) -> dict[str, Any] | None:
     """Attributes of a zarr group; None if there is no group, or its metadata is damaged.
 
     Raises:
         OSError: if the disk does not let us know.
 
     """
+    return attributes_in(folder / "zarr.json")
+
+
+def attributes_in(file: Path) -> dict[str, Any] | None:
+    """Attributes in the metadata of a zarr group; None if it is none, or damaged.
+
+    Raises:
+        OSError: if the disk does not let us know.
+
+    """
     try:
-        found = json.loads((folder / "zarr.json").read_bytes())
-        return dict(found["attributes"])
+        return dict(json.loads(file.read_bytes())["attributes"])
     except (FileNotFoundError, NotADirectoryError, KeyError, ValueError, TypeError, RecursionError):
         return None
 

@@ -18,6 +18,7 @@ from obstore.store import from_url
 from dseld_cli import store
 from dseld_cli.errors import StoreDamaged, UserError
 from dseld_cli.runtime.place import LOCAL, write_to
+from dseld_cli.stages import gc
 from dseld_cli.store import bucket, disk, mirror, spec
 from dseld_cli.store import project as paths
 from dseld_cli.store.objects import Objects
@@ -372,3 +373,31 @@ def test_what_the_environment_lacks_is_said(sign: str, said: str) -> None:
 
     with pytest.raises(UserError, match=said.split(":")[0]), bucket._said("s3://bucket/x"):
         raise exceptions.GenericError(f"Error performing PUT http://{sign}/latest")
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_gc_keeps_additions_elsewhere_and_large_marks(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root, june = f"file://{project}/objects", tmp_path_factory.mktemp("shared") / "june.zarr"
+    write_to(root)
+    work(june)
+    set_params(data__store=root, additions=[str(june)])
+    assert "1 in use, 0 unused" in run("gc --older-than 0").output
+    cached = project / "cached"
+    group = json.loads((june / "zarr.json").read_bytes())
+    group["attributes"] = {"a": "x" * 2**17} | group["attributes"]
+    cached.write_text(json.dumps(group))
+    monkeypatch.setattr(gc, "_cached", lambda: [cached])
+    set_params(additions=[])
+    assert "1 in use, 0 unused" in run("gc --older-than 0").output, "a mark names a chunk a line: it may be long"
+
+
+def test_gc_deletes_nothing_while_a_store_does_not_tell_what_it_has(project: Path, run: Run) -> None:
+    root = f"file://{project}/objects"
+    set_params(data__store=root)
+    write_to(root)
+    work(paths.features("train"))
+    (paths.features("train") / "zarr.json").write_text("{")
+    assert "does not tell what it has there" in run("gc --older-than 0 --yes", ok=False).stderr
+    assert bucket.listed(root)
