@@ -65,10 +65,10 @@ def _require_place(path: Path, split: str) -> None:
 
     Raises:
         UserError: if its name is no store's.
-        DoesNotFit: if there are features of another split.
+        DoesNotFit: if there is something else, or features of another split.
 
     """
-    disk.real(path)
+    disk.require_replaceable(path, store.FeaturesInfo.kind)
     with suppress(StoreDamaged, OutOfDate):
         there = store.previous(path, store.FeaturesInfo)
         if there and there.info.split != split:

@@ -71,7 +71,7 @@ def test_a_store_of_another_kind_is_no_output(project: Path, run: Run) -> None:
     put(paths.DICTIONARY)
     before = files(project)
     said = run(f"extract --split test --output {paths.DICTIONARY}", ok=False).stderr
-    assert "data/dictionary.zarr holds network, but features is needed here" in said
+    assert "data/dictionary.zarr holds a network store" in said
     assert files(project) == before
 
 
