@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +47,16 @@ def run(
     if said := other_settings(stored.info, params.lca):
         say(said)
     memory = params.run.memory
-    with engine(params.run.engine, params.run.scheduler, memory) as does:
+    with ExitStack() as stack:
+        stack.callback(forget)
+        does = stack.enter_context(engine(params.run.engine, params.run.scheduler, memory))
+        features = _features_at(split, does)
 
         def decode(name: str) -> None:
             chosen = {**params.decoder_options.get(name, {}), **(options or {})}
             in_memory = atoms_bytes(dictionary) <= memory // 3
             of_name = reader(name, chosen, dictionary, stored.info.dynamics, in_memory)
-            decoding = _decoding(of_name, name, chosen, split, stored, memory, does)
+            decoding = _decoding(of_name, name, chosen, features, stored, memory, does)
             _decode(decoding, of_name, split, stored, does)
 
         for name in decoders or params.decoders:
@@ -63,7 +66,6 @@ def run(
                 decode(name)
             except (StoreMissing, OutOfDate, DoesNotFit) as error:
                 say(f"without {name}: {error}")
-    forget()
 
 
 def list_decoders() -> None:
@@ -85,7 +87,7 @@ def _decoding(
     of_name: Reader,
     name: str,
     options: Mapping[str, Value],
-    split: str,
+    features: Path | str,
     stored: store.Codes,
     memory: int,
     does: Engine,
@@ -95,7 +97,7 @@ def _decoding(
         Input.of(stored, does),
         Input.of(of_name.dictionary, does),
         Input.of(network, does) if network else None,
-        _features_at(split, does),
+        features,
         name,
         tuple(sorted(options.items())),
         of_name.atoms_in_memory,
@@ -104,10 +106,9 @@ def _decoding(
 
 
 def _features_at(split: str, does: Engine) -> Path | str:
-    """Where the features of a split are, if anywhere: most decoders do without."""
+    """Where the features of a split are, if anywhere: most decoders do without, and so they are not opened here."""
     path = paths.features(split)
-    there = store.present(path) and store.features_of(split)
-    return does.place(path, there.url if there else None)
+    return does.place(path, store.url_of(path))
 
 
 def _decode(decoding: Decoding, of_name: Reader, split: str, stored: store.Codes, does: Engine) -> None:

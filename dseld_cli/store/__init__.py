@@ -5,7 +5,7 @@ from dseld_cli.store.aside import Aside, Here, set_aside, set_chunk_aside
 from dseld_cli.store.chunks import Array, Key
 from dseld_cli.store.disk import cleared, locked, tidy
 from dseld_cli.store.draft import Draft, write
-from dseld_cli.store.objects import folder_of
+from dseld_cli.store.objects import folder_of, url_of
 from dseld_cli.store.provenance import (
     ArrayMark,
     BaseInfo,
@@ -93,5 +93,6 @@ __all__ = [
     "set_chunk_aside",
     "spec",
     "tidy",
+    "url_of",
     "write",
 ]

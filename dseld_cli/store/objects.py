@@ -27,7 +27,7 @@ from uuid import uuid4
 from dseld_cli.runtime.place import LOCAL, written_to
 from dseld_cli.store import bucket, mirror
 from dseld_cli.store.chunks import link
-from dseld_cli.store.disk import PLACE
+from dseld_cli.store.disk import PLACE, attributes
 
 ATTRIBUTE = "dseld_objects"
 """Attribute of a store's folder, beside its mark, that says where its chunks are; a draft has a file that does."""
@@ -232,6 +232,17 @@ def of_store(attributes: Mapping[str, Any]) -> Objects | None:
         return Objects(str(found["root"]), str(found["path"])) if found else None
     except (AttributeError, KeyError, TypeError):
         raise ValueError("where its chunks are cannot be read") from None
+
+
+def url_of(path: Path) -> str | None:
+    """Address of the store in a folder, if its chunks lie elsewhere; the store itself is not looked at.
+
+    Raises:
+        OSError: if the disk does not let us know.
+
+    """
+    its = of_store(attributes(path) or {})
+    return its.url if its else None
 
 
 def at(url: str) -> Objects:

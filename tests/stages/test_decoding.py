@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,14 @@ def test_options_are_in_the_plan_so_that_no_draft_of_others_is_gone_on_with(digi
     run("decode --decoder class-sum")
     for name, options in (("ridge", {"penalty": "9"}), ("class-sum", None)):
         assert store.open_store(paths.predictions(name, "test"), store.PredictionsInfo).info.options == options
+
+
+def test_a_decoder_that_needs_no_features_does_without(
+    quickstart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    shutil.copytree(quickstart, tmp_path / "x")
+    monkeypatch.chdir(tmp_path / "x")
+    (paths.features("test") / "zarr.json").write_text("{")
+    run("decode --decoder class-sum")
+    shutil.rmtree(paths.features("test"))
+    run("decode --decoder class-sum")
