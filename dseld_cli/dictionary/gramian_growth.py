@@ -195,11 +195,13 @@ def _compute(
     with store.Draft(path, info, {"gramian": spec}, old, {"gramian": kept}) as draft:
         missing = [key for key in spec.keys if not draft.finished("gramian", key)]
         tiles = _tiles(draft, dictionary, reuse, missing, does)
-        with closing(does.one_core_each(made, tiles, most)) as done:
-            for tile, aside in track(done, spec.n_keys, "Gramian tiles", spec.n_keys - len(missing), unit="tiles"):
-                draft.adopt_chunk("gramian", tile.key, aside)
+        try:
+            with closing(does.one_core_each(made, tiles, most)) as done:
+                for tile, aside in track(done, spec.n_keys, "Gramian tiles", spec.n_keys - len(missing), unit="tiles"):
+                    draft.adopt_chunk("gramian", tile.key, aside)
+        finally:
+            prepared.cache_clear()
         draft.commit()
-    prepared.cache_clear()
     return len(missing)
 
 

@@ -128,10 +128,12 @@ def _write_atoms(draft: store.Draft[store.DictionaryInfo], wanted: Composition, 
     missing = [i for i in range(len(parts)) if not draft.finished("atoms", (i, 0))]
     origins, folder = Origins.of(wanted.segments, does), does.place(draft.parts_folder, draft.parts_url)
     blocks = (Block(origins, i, wanted.images(parts[i]), side, folder) for i in missing)
-    with closing(does.as_done(made, blocks)) as done:
-        for block, aside in track(done, len(parts), "writing atoms", len(parts) - len(missing)):
-            draft.adopt_chunk("atoms", (block.number, 0), aside)
-    prepared.cache_clear()
+    try:
+        with closing(does.as_done(made, blocks)) as done:
+            for block, aside in track(done, len(parts), "writing atoms", len(parts) - len(missing)):
+                draft.adopt_chunk("atoms", (block.number, 0), aside)
+    finally:
+        prepared.cache_clear()
 
 
 def duplicates(new: Segment, dictionary: store.Dictionary | None, track: Track = quiet) -> list[tuple[str, str]]:

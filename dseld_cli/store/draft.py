@@ -201,6 +201,7 @@ class Draft(Generic[InfoT]):
         file = self._file(name, key)
         if isinstance(chunk, aside.Here):
             file.parent.mkdir(parents=True, exist_ok=True)
+            file.unlink(missing_ok=True)  # a move between file systems would write through a hard link
             shutil.move(chunk.file, file)
             self._send(name, key)
         else:
