@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from dseld_cli import __version__
 from dseld_cli.cli import checking, comparing, deploying, growing, paper, pipeline, starting, using
 from dseld_cli.cli.command import plain_flag
-from dseld_cli.cli.failures import BROKEN_PIPE, INTERRUPTED, USER, explained
-from dseld_cli.cli.start import at_work
+from dseld_cli.cli.failures import BROKEN_PIPE, USER, explained
+from dseld_cli.cli.start import INTERRUPTED, SAID, at_work
 from dseld_cli.runtime.text import line
 
 
@@ -38,7 +38,7 @@ class Commands(TyperGroup):
         except Exception as error:
             code = _fail(error, debug)
         if code == INTERRUPTED:
-            print(explained(KeyboardInterrupt())[0], file=sys.stderr)
+            print(SAID, file=sys.stderr)
         sys.exit(code if isinstance(code, int) else 0)
 
     def get_help_option(self, ctx: Any) -> Any:

@@ -6,11 +6,12 @@ import errno
 import traceback
 from pathlib import Path
 
+from dseld_cli.cli.start import INTERRUPTED, SAID
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.text import line, shown
 
-USER, UNEXPECTED, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 1
-"""Exit codes: the user's to mend (and so is what the system refuses); a fault of dseld's; Ctrl-C; nobody reads on."""
+USER, UNEXPECTED, BROKEN_PIPE = 2, 70, 1
+"""Exit codes: the user's to mend (and so is what the system refuses); a fault of dseld's; nobody reads on."""
 AGAIN = "then run the same command again; it goes on where it can"
 REMEDIES = {
     ("ENOSPC", "EDQUOT"): "make room",
@@ -32,7 +33,7 @@ REMEDIES = {
 def explained(error: BaseException) -> tuple[str, int]:
     """One printable line about a failure, and the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command goes on", INTERRUPTED
+        return SAID, INTERRUPTED
     if isinstance(error, UserError):
         return line(f"error: {error}"), USER
     if isinstance(error, MemoryError):

@@ -6,7 +6,8 @@ import os
 import signal
 
 INTERRUPTED = 130
-LINE = b"interrupted; the same command goes on\n"
+"""Exit code of an interruption."""
+SAID = "interrupted; the same command goes on"
 
 
 def run() -> None:
@@ -28,5 +29,5 @@ def at_work() -> None:
 
 
 def _end(*_: object) -> None:
-    os.write(2, LINE)
+    os.write(2, f"{SAID}\n".encode())
     os._exit(INTERRUPTED)

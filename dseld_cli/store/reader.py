@@ -328,7 +328,8 @@ def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
     kind, folder = wanted.kind, _folder(path)
     if not present(path):
         raise StoreMissing(f"no {kind} store at {path}: run `{MADE_BY[first_missing(kind, present)]}` first")
-    mark = _mark(path, folder, kind)
+    attributes = disk.attributes(folder) or {}
+    mark = _mark(path, attributes, kind)
     fingerprint = mark.pop("fingerprint", None)
     if fingerprint_of(mark) != fingerprint:
         raise damaged(path, kind, "its attributes were changed after it was committed")
@@ -337,15 +338,14 @@ def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
         arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
         sizes = sizes_of(kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
         specs = {name: _spec(folder, kind, name, array) for name, array in arrays.items()}
-        elsewhere = objects.of_store(disk.attributes(folder) or {})
+        elsewhere = objects.of_store(attributes)
     except (ValueError, KeyError, AttributeError) as error:
         raise damaged(path, kind, str(error)) from None
     return Store(path, folder, info, str(fingerprint), arrays, specs, sizes, elsewhere)
 
 
-def _mark(path: Path, folder: Path, kind: str) -> dict[str, Any]:
-    found = disk.attributes(folder)
-    mark = (found or {}).get("dseld")
+def _mark(path: Path, attributes: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    mark = attributes.get("dseld")
     if not isinstance(mark, dict):
         raise StoreDamaged(
             f"{path} is not a committed store (its zarr.json has no mark): move it away and run `{MADE_BY[kind]}` "

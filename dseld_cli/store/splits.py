@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TypeVar
 
 from dseld_cli.errors import DoesNotFit
 from dseld_cli.store import project as paths
 from dseld_cli.store.provenance import CodesInfo, FeaturesInfo
 from dseld_cli.store.reader import Codes, Features, Store, open_store
 from dseld_cli.store.spec import MADE_BY
+
+SplitT = TypeVar("SplitT", FeaturesInfo, CodesInfo)
 
 
 def features_of(split: str) -> Features:
@@ -19,9 +22,7 @@ def features_of(split: str) -> Features:
         UserError: as `open_store` does.
 
     """
-    found = open_store(paths.features(split), FeaturesInfo)
-    _require(found, split)
-    return found
+    return _of(split, paths.features(split), FeaturesInfo)
 
 
 def codes_of(split: str) -> Codes:
@@ -32,14 +33,13 @@ def codes_of(split: str) -> Codes:
         UserError: as `open_store` does.
 
     """
-    found = open_store(paths.codes(split), CodesInfo)
-    _require(found, split)
-    return found
+    return _of(split, paths.codes(split), CodesInfo)
 
 
-def _require(found: Store[Any], split: str) -> None:
+def _of(split: str, path: Path, kind: type[SplitT]) -> Store[SplitT]:
+    found = open_store(path, kind)
     if found.info.split != split:
         raise DoesNotFit(
-            f"{found.path} has images of the split {found.info.split}: `{MADE_BY[found.kind]} --split {split}` makes "
-            "it anew"
+            f"{path} has images of the split {found.info.split}: `{MADE_BY[found.kind]} --split {split}` makes it anew"
         )
+    return found
