@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,22 +142,36 @@ def adopted_of(patch: pytest.MonkeyPatch, at_most: int = 99) -> list[int]:
     return adopted
 
 
+def halves(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    scheduler: str,
+    line: str,
+    made: Path,
+    taken: Callable[..., list[int]],
+    n: int,
+) -> Iterator[None]:
+    """Interrupt a command after two of n blocks, and let the other engine go on; each engine once in each place."""
+    for first, second in ((f"{DASK} {scheduler}", ""), ("", f"{DASK} {scheduler}")):
+        shutil.rmtree(made)
+        with monkeypatch.context() as patch:
+            done = taken(patch, at_most=2)
+            with pytest.raises(AssertionError):
+                run(f"{line} {first}")
+        with monkeypatch.context() as patch:
+            rest = taken(patch)
+            run(f"{line} {second}")
+        assert len(done) == 2 and sorted(done + rest) == list(range(n)), "no block twice, none left out"
+        yield
+
+
 def test_an_interrupted_run_goes_on_by_the_other_engine(
     coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
     monkeypatch.setattr(encoding, "BATCH", 2)
     run("encode")
     whole = store.open_store(paths.codes("test"), store.CodesInfo).fingerprint
-    for first, second in ((f"{DASK} {scheduler}", ""), ("", f"{DASK} {scheduler}")):
-        shutil.rmtree(paths.codes("test"))
-        with monkeypatch.context() as patch:
-            done = adopted_of(patch, at_most=2)
-            with pytest.raises(AssertionError):
-                run(f"encode {first}")
-        with monkeypatch.context() as patch:
-            rest = adopted_of(patch)
-            run(f"encode {second}")
-        assert len(done) == 2 and sorted(done + rest) == list(range(8)), "no block twice, none left out"
+    for _ in halves(run, monkeypatch, scheduler, "encode", paths.codes("test"), adopted_of, 8):
         assert store.open_store(paths.codes("test"), store.CodesInfo).fingerprint == whole
 
 
@@ -300,16 +314,8 @@ def test_an_interrupted_decoder_goes_on_by_the_other_engine(
     run("encode")
     run("decode --decoder class-sum")
     whole = scores("class-sum")
-    for first, second in ((f"{DASK} {scheduler}", ""), ("", f"{DASK} {scheduler}")):
-        shutil.rmtree("data/predictions")
-        with monkeypatch.context() as patch:
-            done = blocks_noted(patch, at_most=2)
-            with pytest.raises(AssertionError):
-                run(f"decode --decoder class-sum {first}")
-        with monkeypatch.context() as patch:
-            rest = blocks_noted(patch)
-            run(f"decode --decoder class-sum {second}")
-        assert len(done) == 2 and sorted(done + rest) == list(range(4))
+    made = Path("data/predictions")
+    for _ in halves(run, monkeypatch, scheduler, "decode --decoder class-sum", made, blocks_noted, 4):
         assert scores("class-sum") == whole
 
 
