@@ -9,8 +9,9 @@ proof that all others are silent ("working-set", see `working_set`). The second 
 large dictionary. Over one as small as SMALL, the first is at least as fast, as it has nothing to load and nothing to
 compile: there it stands in for the second.
 
-A code depends on the image, the atoms, the parameters and the method: on nothing else, to the last bit, neither on its
-batch, nor on the number of threads. (From a stored Gramian it differs in rounding: its products were summed otherwise.)
+A code depends on the image, the atoms, the parameters and the method: on nothing else, to the last bit, neither on the
+number of threads nor, where it is proved, on its batch. (From a stored Gramian it differs in rounding: products were
+summed otherwise.)
 """
 
 from __future__ import annotations

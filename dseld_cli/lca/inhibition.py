@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.lca.recurrence import Array, Inhibition
+from dseld_cli.runtime.matrices import product
 
 AtomBlocks = Callable[[], Iterable[tuple[slice, Array]]]
 """Called, yields every block of atoms once, in order: (rows, atoms[rows] (rows, N))."""
@@ -24,7 +25,7 @@ def driving_input(features: Array, atoms: AtomBlocks, n_atoms: int) -> Array:
     """Driving input b = Phi S (B, M) of features S (B, N) (Eq. 4)."""
     b = zeros_like(features, n_atoms)
     for rows, block in atoms():
-        b[:, rows] = features @ block.T
+        b[:, rows] = product(features, block.T)
     return b
 
 
@@ -44,7 +45,7 @@ def through_atoms(atoms: AtomBlocks, n_features: int) -> Inhibition:
     def inhibition(a: Array) -> Array:
         explained = zeros_like(a, n_features)  # Phi^T a, (B, N)
         for rows, block in atoms():
-            explained += a[:, rows] @ block
+            explained += product(a[:, rows], block)
         return driving_input(explained, atoms, a.shape[1]) - a
 
     return inhibition
@@ -56,9 +57,9 @@ def through_gramian(tiles: GramianTiles) -> Inhibition:
     def inhibition(a: Array) -> Array:
         lateral = -a
         for rows, columns, tile in tiles():
-            lateral[:, rows] += a[:, columns] @ tile.T
+            lateral[:, rows] += product(a[:, columns], tile.T)
             if rows != columns:
-                lateral[:, columns] += a[:, rows] @ tile
+                lateral[:, columns] += product(a[:, rows], tile)
         return lateral
 
     return inhibition

@@ -19,6 +19,7 @@ from dseld_cli.lca import search
 from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Precision
 from dseld_cli.runtime.engine import on_all_cores
+from dseld_cli.runtime.matrices import product
 
 Float32 = NDArray[np.float32]
 
@@ -62,7 +63,8 @@ class InFloat32:
     def sketched(self, references: Float32, tile: Float32) -> Float32:
         """Products (r, rows) of a tile."""
         if len(references) > FEW:
-            return references @ tile.T
+            found: Float32 = product(references, tile.T)
+            return found
         return few_products(tile, np.ones(len(tile), np.float32), references)
 
 

@@ -21,7 +21,8 @@ from dseld_cli.lca import search
 from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Certificates
 from dseld_cli.lca.products import FEW, InFloat32, InIntegers, Products
-from dseld_cli.runtime.engine import on_all_cores, processor_has, shares
+from dseld_cli.runtime.engine import on_all_cores, processor_has, shares, threads_per_operation
+from dseld_cli.runtime.matrices import product
 
 if TYPE_CHECKING:
     from dseld_cli.lca.on_torch import InBfloat16
@@ -98,9 +99,10 @@ class Sketch:
         for first, block in atoms.tiles():
             if first == 0:
                 some = block[:: max(1, len(block) // d)][:d]
-                basis = np.linalg.qr(block.T @ (block @ some.T))[0].T.astype(np.float32)
+                with threads_per_operation(1):
+                    basis = np.linalg.qr(product(block.T, product(block, some.T)))[0].T.astype(np.float32)
                 projected = projected[:, : len(basis)]
-            projected[first : first + len(block)] = block @ basis.T
+            projected[first : first + len(block)] = product(block, basis.T)
         return cls(basis, np.ascontiguousarray(projected))
 
     @property
@@ -156,7 +158,7 @@ class Screen:
         """Find the `keep` atoms of largest |b| (> floor) of every image, more or less; and the products it took."""
         found = Strongest.empty(len(features), keep, floor)
         if self.sketch:
-            references = features @ self.sketch.basis.T
+            references = product(features, self.sketch.basis.T)
             tiles = (
                 (start, self.sketch.projected[start : start + TILE]) for start in range(0, self.atoms.shape[0], TILE)
             )
@@ -175,7 +177,7 @@ class Screen:
         assert self.sketch is not None
         found = Strongest.empty(len(certificates.counts), keep, floor)
         references, indptr = certificates.packed()
-        references = references @ self.sketch.basis.T
+        references = product(references, self.sketch.basis.T)
         none = np.zeros((0, self.atoms.shape[1]), np.float32)
         for start in range(0, self.atoms.shape[0], TILE):
             tile = products.sketched(references, self.sketch.projected[start : start + TILE])

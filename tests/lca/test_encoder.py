@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from dseld_cli.errors import Diverged
-from dseld_cli.lca import compiled, encoder, screening
+from dseld_cli.lca import compiled, encoder, screening, working_set
 from dseld_cli.lca.atoms import Atoms
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder, encode
 from dseld_cli.lca.recurrence import LCAParams
+from dseld_cli.runtime.engine import threads_per_operation
 from tests.reference import lca_float64
 
 PARAMS = LCAParams(2.0)
@@ -52,6 +53,23 @@ def test_a_code_s_bits_depend_neither_on_its_batch_nor_on_threads_nor_on_where_t
     assert same_bits(together, sketched)
     assert small or same_bits(together, read), "the direct form multiplies block by block"
     assert same_bits(together, threads)
+
+
+@pytest.mark.parametrize("method", ["working-set", "direct"])
+def test_nothing_that_a_result_says_depends_on_the_number_of_threads(method, monkeypatch):
+    S, Phi = problem(n_images=600)
+
+    def by(threads):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        with mock.patch.object(working_set, "MAX_ROUNDS", 1), threads_per_operation(threads):
+            return Encoder(Phi, PARAMS, method=method, images=600, batch=500).encode(S)
+
+    one, three = by(1), by(3)
+    assert method == "direct" or 0 < one.report.proved.sum() < len(S), "both ways are to be compared"
+    assert same_bits(one.codes, three.codes)
+    np.testing.assert_array_equal(one.energy, three.energy)
+    for what in ("products", "reads", "proved", "working_set", "fired", "unstable"):
+        np.testing.assert_array_equal(getattr(one.report, what), getattr(three.report, what), err_msg=what)
 
 
 def test_small_problems_and_large_ones_give_the_same_codes():
