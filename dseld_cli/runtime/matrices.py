@@ -30,7 +30,5 @@ def product(left: Any, right: Any) -> Any:
             return left @ right
     found = np.empty((r, m), np.result_type(left, right))
     rows, columns = ([slice(start, start + PART) for start in range(0, size, PART)] for size in (r, m))
-    on_all_cores(
-        lambda part: np.matmul(left[part[0]], right[:, part[1]], out=found[part]), list(pairs(rows, columns))
-    )
+    on_all_cores(lambda part: np.matmul(left[part[0]], right[:, part[1]], out=found[part]), list(pairs(rows, columns)))
     return found
