@@ -142,11 +142,11 @@ def _described(entry: EntryPoint) -> str:
     return f"{entry.name}{package}"
 
 
-def restored(identity: Mapping[str, str], weights: str, device: str) -> Backbone:
-    """Return the backbone of an identity; `weights` ("default" or a file) says where trained ones come from.
+def arguments_of(identity: Mapping[str, str], weights: str, device: str) -> tuple[str, str, str, str, str]:
+    """Return what `backbone` takes to make that of an identity; `weights` as for `restored`.
 
     Raises:
-        UserError: if it cannot be had, or is no longer the same.
+        UserError: if its features were brought along.
 
     """
     if identity["weights"] == GIVEN:
@@ -157,7 +157,17 @@ def restored(identity: Mapping[str, str], weights: str, device: str) -> Backbone
     if identity["weights"] == "random" or weights == "random":
         weights = "random" if identity["weights"] == "random" else "default"
     size, precision = identity.get("image_size", "default"), identity.get("precision", "float32")
-    found = backbone(identity["backbone"], weights, device, size, precision)
+    return identity["backbone"], weights, device, size, precision
+
+
+def restored(identity: Mapping[str, str], weights: str, device: str) -> Backbone:
+    """Return the backbone of an identity; `weights` ("default" or a file) says where trained ones come from.
+
+    Raises:
+        UserError: if it cannot be had, or is no longer the same.
+
+    """
+    found = backbone(*arguments_of(identity, weights, device))
     for key, value in identity.items():
         if found.identity.get(key) != value:
             raise UserError(

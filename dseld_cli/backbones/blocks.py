@@ -18,7 +18,7 @@ from dseld_cli.backbones.base import Backbone, backbone
 from dseld_cli.backbones.extraction import BLOCK, Batch, Blocks, Draft, Work, batches, cut
 from dseld_cli.errors import DoesNotFit
 from dseld_cli.images.image import Images
-from dseld_cli.runtime.cluster import Engine, require_version
+from dseld_cli.runtime.cluster import HERE, Engine, require_version
 from dseld_cli.runtime.console import track
 
 
@@ -97,6 +97,15 @@ def extracted(block: Block) -> store.Aside:
     broken = {row: why for batch in found for row, why in batch.broken.items()}
     arrays = {"on_white": np.array(sum(batch.on_white for batch in found)), "broken": np.array(json.dumps(broken))}
     return store.set_aside(block.folder, arrays | ({"features": np.concatenate(features)} if features else {}))
+
+
+def by(does: Engine, arguments: tuple[Any, ...], extractor: Backbone) -> Blocks | None:
+    """Let an engine's workers compute features by the backbone of those arguments; None where this process does."""
+    if does is HERE:
+        return None
+    name, weights, *more = arguments
+    weights = str(Path(weights).absolute()) if Path(weights).exists() else weights  # workers may be started elsewhere
+    return by_workers(does, Network((name, weights, *more), identity(extractor)))
 
 
 def by_workers(does: Engine, network: Network) -> Blocks:

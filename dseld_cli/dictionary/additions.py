@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dseld_cli import store
-from dseld_cli.backbones.base import restored
+from dseld_cli.backbones.base import arguments_of, restored
+from dseld_cli.backbones.blocks import by
 from dseld_cli.backbones.extraction import Work, extract, require_whole
 from dseld_cli.images.contents import digest
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
+from dseld_cli.runtime.cluster import HERE, Engine
 from dseld_cli.store import project as paths
 
 FOLDER = "folder:"
@@ -51,6 +53,7 @@ class Sources:
         device: where the network runs: cpu or cuda.
         memory: budget in bytes of extracting.
         extractor: identity of what made the base's features; those of folders are made alike.
+        does: who extracts them.
 
     """
 
@@ -58,6 +61,7 @@ class Sources:
     device: str
     memory: int
     extractor: Mapping[str, Any]
+    does: Engine = HERE
 
     def features(self, name: str) -> store.Features:
         """Features of an addition; of a folder whose content changed, extracted anew.
@@ -86,7 +90,8 @@ class Sources:
         if not work.skip:
             require_whole([found], work.memory)
         extractor = restored(self.extractor, self.how.weights, self.device)
-        extract(found, extractor, path, {**facts, "contents_sha256": contents}, work).report()
+        blocks = by(self.does, arguments_of(self.extractor, self.how.weights, self.device), extractor)
+        extract(found, extractor, path, {**facts, "contents_sha256": contents}, work, blocks).report()
 
 
 def added_stores(additions: Sequence[str]) -> list[Path]:

@@ -14,7 +14,7 @@ from dseld_cli.dictionary.additions import FOLDER, Sources, listed, pictures
 from dseld_cli.dictionary.gramian_growth import Settings
 from dseld_cli.dictionary.growth import Cost, duplicates, grow, grow_both
 from dseld_cli.dictionary.manifest import Composition, Segment, compose
-from dseld_cli.runtime.cluster import engine
+from dseld_cli.runtime.cluster import HERE, Engine, engine
 from dseld_cli.runtime.console import say, track, warn
 from dseld_cli.store import project as paths
 
@@ -26,14 +26,13 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
         UserError: if an addition is not there, is listed twice, or does not go with the base.
 
     """
-    base = store.open_store(paths.BASE, store.BaseInfo)
+    base, run = store.open_store(paths.BASE, store.BaseInfo), params.run
     with store.locked(paths.DICTIONARY):
         if source is None:
-            wanted = _composed(params, base)
-            with engine(params.run.engine, params.run.scheduler, params.run.memory) as does:
-                say(str(grow(paths.DICTIONARY, wanted, track, does)))
+            with engine(run.engine, run.scheduler, run.memory) as does:
+                say(str(grow(paths.DICTIONARY, _composed(params, base, does), track, does)))
             return
-        source, run = listed(source), params.run
+        source = listed(source)
         params = load().model_copy(update={"run": run})  # as it is now that nobody else changes it
         if known := source in params.additions:
             say(f"{source} is among the additions already: nothing to add")
@@ -45,18 +44,19 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
 
 def _add(params: Params, base: store.Base, source: str) -> None:
     additions = list(dict.fromkeys([*params.additions, source]))
-    wanted = _composed(params.model_copy(update={"additions": additions}), base)
-    if source not in params.additions:
-        _report_duplicates(wanted.segments[-1])
     run, settings = params.run, Settings(params.gramian.dtype, params.run.memory)
-    with engine(run.engine, run.scheduler, run.memory) as does, edited({"additions": additions}):
-        for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track, does):
-            say(str(done))
+    with engine(run.engine, run.scheduler, run.memory) as does:
+        wanted = _composed(params.model_copy(update={"additions": additions}), base, does)
+        if source not in params.additions:
+            _report_duplicates(wanted.segments[-1])
+        with edited({"additions": additions}):
+            for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track, does):
+                say(str(done))
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
 
 
-def _composed(params: Params, base: store.Base) -> Composition:
-    sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
+def _composed(params: Params, base: store.Base, does: Engine = HERE) -> Composition:
+    sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor, does)
     wanted = compose(base, params, sources.features)
     for name in wanted.unmatched:
         warn(f"{name} names no image of the base or an addition")

@@ -10,7 +10,7 @@ import numpy as np
 
 from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, backbone
-from dseld_cli.backbones.blocks import Network, by_workers, identity
+from dseld_cli.backbones.blocks import by
 from dseld_cli.backbones.extraction import Work, extract, require_whole, sensible
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import classes_of
@@ -36,14 +36,9 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     splits: list[str] = [split] if split else list(settings.splits)
     for name in splits:
         _require_place(output or paths.features(name), name)
-    weights = Path(settings.weights)
     arguments = (
-        settings.backbone,
-        str(weights.absolute()) if weights.exists() else settings.weights,
-        params.run.device,
-        settings.image_size,
-        settings.precision,
-    )
+        settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision
+    )  # fmt: skip
     extractor = backbone(*arguments)
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
@@ -53,7 +48,7 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     if not skip:
         require_whole(found.values(), memory)
     with engine(params.run.engine, params.run.scheduler, memory) as does:
-        blocks = None if params.run.engine == "threads" else by_workers(does, Network(arguments, identity(extractor)))
+        blocks = by(does, arguments, extractor)
         for name, images in found.items():
             facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
             left = " (val's left out)" if name == "train" and "val" in settings.splits else ""

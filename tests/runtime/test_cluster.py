@@ -243,6 +243,27 @@ def test_features_are_the_same_to_the_last_bit_and_broken_images_are_left_out_al
     assert ("ant/3.png is not a readable image" in said.stderr) == broken
 
 
+def test_a_folder_that_is_added_is_extracted_by_the_engine_too(
+    coded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 6)
+    image_folder(coded / "more", {"ant": 5, "wasp": 9}, seed=2)
+    dictionaries, handed_out, read = [], list[slice](), blocks._read
+
+    def reading(aside: store.Here, part: slice) -> extraction.Batch:
+        handed_out.append(part)
+        return read(aside, part)
+
+    monkeypatch.setattr(blocks, "_read", reading)
+    for where in ("", f"{DASK} {scheduler}"):
+        run(f"add-exemplars folder:more {where}")
+        dictionaries.append(store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint)
+        run("remove-exemplars folder:more")
+        shutil.rmtree(paths.ADDED)
+    assert dictionaries[0] == dictionaries[1]
+    assert len(handed_out) == 3, "14 images in blocks of 6, all by the workers"
+
+
 def blocks_noted(patch: pytest.MonkeyPatch, at_most: int = 99) -> list[int]:
     """Numbers of the blocks that an extraction notes from now on; one beyond so many interrupts it."""
     note, noted = store.Draft.note, list[int]()
