@@ -11,7 +11,7 @@ from typing import Any
 from dseld_cli import __version__
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
-from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
+from dseld_cli.evaluation.evaluation import Evaluation
 from dseld_cli.evaluation.gallery import Thumbnails, gallery, suspects, without_path
 from dseld_cli.evaluation.paper import EXTRACTORS, beside, papers_firing
 from dseld_cli.evaluation.pictures import uri
@@ -40,18 +40,18 @@ def page(found: Evaluation, thumbnails: Thumbnails) -> str:
 
 def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
     """Everything that the page shows."""
-    firing, setting = found.firing(), found.setting()
+    firing, setting, main = found.firing(), found.setting(), figures(found)
     decider = DECIDER if DECIDER in found.predictions else next(iter(found.predictions))
     return {
         "version": __version__,
         "dataset": without_path(found.features.info.dataset),
         "backbone": found.dictionary.info.extractor["backbone"],
         "setting": setting,
-        "results": found.summaries(),
+        "results": main["decoders"],
         "baselines": found.baseline_summaries(),
         "best_of": lambda found: max(found, key=lambda name: found[name]["top1"]),
-        "in_dictionary": found.in_dictionary(),
-        "firing": firing_shares(firing, found.ever_firing()),
+        "in_dictionary": main["images_in_dictionary"],
+        "firing": main["firing"],
         "confusion": drawings(plots.confusion_matrices, found.confusion(), found.classes),
         "per_class": drawings(plots.per_class_accuracy, found.per_class()),
         "firing_curve": drawings(
@@ -65,7 +65,7 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "reconstruction": _reconstruction(),
         "sweeps": list(_sweeps()),
         "deployed": list(_deployed(found)),
-        "paper": _paper(found),
+        "paper": _paper(main),
         "trained": found.trained,
     }
 
@@ -78,9 +78,9 @@ def drawings(plot: Callable[..., Any], *content: object) -> list[Any]:
     return [Markup(text.replace("<svg ", '<svg role="img" ', 1)) for text in texts]  # from matplotlib, which escapes
 
 
-def _paper(found: Evaluation) -> dict[str, Any]:
+def _paper(main: Mapping[str, Any]) -> dict[str, Any]:
     """Rows of the paper's tables that these figures stand beside, and its Figs. 6 and 2 with them."""
-    rows = beside([figures(found)])
+    rows = beside([main])
     here = [row for row in rows if row.ours is not None]
     same = [row for row in rows if row.dataset in {row.dataset for row in here}]
     if not any(row.theirs is not None for row in same):  # a data set that the paper has not

@@ -13,17 +13,18 @@ from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
 from dseld_cli.evaluation.gallery import without_path
 from dseld_cli.evaluation.paper import papers_firing
+from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.runtime.text import cell, json_text
 from dseld_cli.store import project as paths
 
 
-def figures(evaluation: Evaluation) -> dict[str, Any]:
+def figures(evaluation: Evaluation, track: Track = quiet) -> dict[str, Any]:
     """Return the main figures, as metrics.json has them."""
     return {
         "dataset": without_path(evaluation.features.info.dataset),
         "backbone": str(evaluation.dictionary.info.extractor["backbone"]),
         **evaluation.setting(),
-        "images_in_dictionary": evaluation.in_dictionary(),
+        "images_in_dictionary": evaluation.in_dictionary(track),
         "firing": firing_shares(evaluation.firing(), evaluation.ever_firing()),
         "decoders": evaluation.summaries(),
         "baselines": {name: {"top1": result["top1"]} for name, result in evaluation.baseline_summaries().items()},

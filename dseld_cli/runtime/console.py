@@ -9,6 +9,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import TypeVar
 
 from dseld_cli.runtime.text import json_text, line, shown
@@ -16,6 +18,8 @@ from dseld_cli.runtime.text import json_text, line, shown
 T = TypeVar("T")
 PATIENCE = 10.0
 """Seconds between lines of progress where there is no terminal."""
+MOMENT = 1.5
+"""Seconds after which a person in front of a terminal is told what takes so long."""
 FIGURES = 56
 """Characters that the figures of a bar take beside it: so many of so many, times, rate."""
 
@@ -67,6 +71,19 @@ def _lines(items: Iterable[T], total: int, what: str, done: int, length: Callabl
             last = now
             left = duration((now - begin) / (done - first) * (total - done))
             print(f"{what}: {done} of {total}, {left} left", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say, on a terminal, what is being done that has no steps to count, if it is not done in a moment."""
+    said = Timer(MOMENT, lambda: print(f"{shown(what)} ...", file=sys.stderr, flush=True))
+    said.daemon = True
+    if sys.stderr.isatty():
+        said.start()
+    try:
+        yield
+    finally:
+        said.cancel()
 
 
 def duration(seconds: float) -> str:

@@ -29,10 +29,11 @@ from dseld_cli.evaluation.explain import explain
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import open_image, printable
 from dseld_cli.lca.encoder import Encoder
-from dseld_cli.runtime.console import say, say_json, table, track, warn
+from dseld_cli.runtime.console import doing, say, say_json, table, track, warn
 from dseld_cli.store import project as paths
 
 BATCH = 32
+LOADING = "loading the dictionary and the network"
 NAMED = 4
 """Classes of a set that are named on the screen; the JSON has all."""
 POLL = 0.1
@@ -164,7 +165,9 @@ def run(
 
     """
     files = [file for path in images for file in folders.files_of(path)]
-    found = list(_all(loaded(params, coverage, false_alarms), files, params.extract.broken == "skip"))
+    with doing(LOADING):
+        classifier = loaded(params, coverage, false_alarms)
+    found = list(_all(classifier, files, params.extract.broken == "skip"))
     if not found:
         raise UserError(f"none of the {len(files)} images could be read")
     if as_json:
@@ -186,7 +189,8 @@ def watch(
     """
     if folder and not folder.is_dir():
         raise UserError(f"--watch {folder}: there is no such folder")
-    classifier = loaded(params, coverage, false_alarms)
+    with doing(LOADING):
+        classifier = loaded(params, coverage, false_alarms)
     for file in _appearing(folder) if folder else _named(sys.stdin):
         try:
             found = next(classifier.verdicts([file], [classifier.extractor.prepare(open_image(file))])).plain()

@@ -10,7 +10,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.agreement import other_features
 from dseld_cli.evaluation.evaluation import Evaluation, collect
 from dseld_cli.evaluation.tables import figures, files
-from dseld_cli.runtime.console import say, table, warn
+from dseld_cli.runtime.console import doing, say, table, track, warn
 from dseld_cli.runtime.outputs import together
 from dseld_cli.store import project as paths
 
@@ -33,10 +33,12 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
         say(said)
     for name, why in found.left_out.items():
         say(f"without {name}: {why}")
-    main = figures(found)
+    main = figures(found, track)
     _show(main, found)
+    with doing("drawing tables and plots"):
+        contents = files(found, main)
     with together() as aside:
-        for path, content in files(found, main).items():
+        for path, content in contents.items():
             aside(path).write_bytes(content)
     say(f"{paths.metrics(split)}, and tables and plots in {paths.evaluation(split)}")
 

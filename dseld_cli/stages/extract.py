@@ -19,7 +19,7 @@ from dseld_cli.images.external_features import Given
 from dseld_cli.images.image import Images, printable
 from dseld_cli.images.splits import drawn, images_of
 from dseld_cli.runtime.cluster import engine
-from dseld_cli.runtime.console import say, table, track, warn
+from dseld_cli.runtime.console import doing, say, table, track, warn
 from dseld_cli.store import disk
 from dseld_cli.store import project as paths
 
@@ -39,7 +39,8 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     arguments = (
         settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision
     )  # fmt: skip
-    extractor = backbone(*arguments)
+    with doing("loading the backbone"):
+        extractor = backbone(*arguments)
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     skip, memory = settings.broken == "skip", params.run.memory

@@ -11,7 +11,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.evaluation.evaluation import collect
 from dseld_cli.evaluation.pictures import thumbnails
 from dseld_cli.evaluation.report import page
-from dseld_cli.runtime.console import say, warn
+from dseld_cli.runtime.console import doing, say, warn
 from dseld_cli.runtime.outputs import together
 
 ENDINGS = (".html", ".htm")
@@ -38,6 +38,6 @@ def run(params: Params, output: Path) -> None:
     if said := other_features(found.features, params.data.dataset, params.extract.backbone):
         warn(said)
     show = partial(thumbnails, dictionary=found.dictionary, root=Path(params.data.root))
-    with together() as aside:
+    with doing("drawing the page"), together() as aside:
         aside(output).write_text(page(found, show), encoding="utf-8")
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB, open it in any browser")

@@ -26,7 +26,7 @@ def run(params: Params, more: Sequence[Path] = (), repair: bool = False) -> int:
     listed = [*folders(paths.DATA), *added_stores(params.additions), *more]
     found = [check(path, repair, track) for path in dict.fromkeys(listed)]
     for one in found:
-        say(f"{'DAMAGED' if one.damaged else 'ok':<8}{one.path}: {one.said}")
+        say(f"{'DAMAGED' if one.damaged else 'empty' if one.empty else 'ok':<8}{one.path}: {one.said}")
     damaged = sum(one.damaged for one in found)
     say(f"{len(found)} stores and drafts, {damaged} damaged" if found else f"no stores below {paths.DATA}")
     return damaged

@@ -21,11 +21,12 @@ ENDINGS = (disk.ENDING, f"{disk.ENDING}.partial", f"{disk.ENDING}.retired")
 
 @dataclass(frozen=True)
 class Found:
-    """What was found at a path: whether it is damaged, and what there is to say."""
+    """What was found at a path: whether it is damaged, what there is to say, whether there is nothing there."""
 
     path: Path
     damaged: bool
     said: str
+    empty: bool = False
 
 
 def folders(root: Path) -> list[Path]:
@@ -57,7 +58,7 @@ def check(path: Path, repair: bool = False, track: Track = quiet) -> Found:
             disk.recover(disk.real(path))
             _mend_metadata(disk.real(path))
     if not path.is_dir() or not any(path.iterdir()):
-        return Found(path, False, "nothing there")
+        return Found(path, False, "nothing there", empty=True)
     kind = disk.kind_of(path)
     info = next((info for info in INFOS if info.kind == kind), None)
     if info is None:

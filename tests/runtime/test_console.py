@@ -1,5 +1,7 @@
 """Lines and progress, with and without a terminal."""
 
+import time
+
 import pytest
 
 from dseld_cli.runtime import console
@@ -34,3 +36,16 @@ def test_progress_on_a_terminal_shows_names_as_they_are(
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (59, "59 s"), (95, "2 min"), (7600, "2 h 7 min")])
 def test_durations_read_as_a_person_writes_them(seconds: float, said: str) -> None:
     assert console.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("terminal", "takes", "said"), [(True, 0.3, "loading \\x1b ...\n"), (True, 0, ""), (False, 0.3, "")]
+)
+def test_what_takes_long_and_has_no_steps_is_named_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool, takes: float, said: str
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(console, "MOMENT", 0.05)
+    with console.doing("loading \x1b"):
+        time.sleep(takes)
+    assert capsys.readouterr().err == said
