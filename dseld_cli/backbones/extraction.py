@@ -116,7 +116,8 @@ def require_whole(splits: Iterable[Images], memory: int) -> None:
         UserError: naming the first few of those that are broken.
 
     """
-    broken = [why for images in splits for why in in_order(_look, _files(images.within(memory))) if why]
+    files = [file for images in splits for file in _files(images.within(memory))]
+    broken = [why for why in track(in_order(_look, files), len(files), "looking at images") if why]
     if len(broken) == 1:
         raise _refused(broken[0])
     if broken:
@@ -156,7 +157,7 @@ def extract(
     """
     with store.locked(path):
         require_replaceable(path, store.FeaturesInfo.kind)
-        contents = facts.get("contents_sha256") or digest(images, path.with_suffix(".seen.json"))
+        contents = facts.get("contents_sha256") or digest(images, path.with_suffix(".seen.json"), track)
         info = store.FeaturesInfo(
             **{**facts, "contents_sha256": contents},
             batch_size=work.batch_size,

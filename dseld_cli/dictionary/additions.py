@@ -17,6 +17,7 @@ from dseld_cli.images.contents import digest
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
 from dseld_cli.runtime.cluster import HERE, Engine
+from dseld_cli.runtime.console import track
 from dseld_cli.store import project as paths
 
 FOLDER = "folder:"
@@ -77,7 +78,7 @@ class Sources:
         if kept and kept.info.extractor == self.extractor and not _folder(name).is_dir():
             return kept  # as in a clone that has the features alone
         found = pictures(name)
-        contents = digest(found, path.with_suffix(".seen.json"))
+        contents = digest(found, path.with_suffix(".seen.json"), track)
         known = kept.info.contents_sha256 if kept else None
         if kept and kept.info.extractor == self.extractor and known == contents:
             return kept

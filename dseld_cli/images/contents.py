@@ -17,6 +17,7 @@ from typing import Any
 from dseld_cli.images.image import Images, printable
 from dseld_cli.runtime.engine import in_order
 from dseld_cli.runtime.outputs import together
+from dseld_cli.runtime.progress import Track, quiet
 
 Stamp = list[int]
 """Size, modification and change time in nanoseconds, and inode of a file: no write leaves them all as they were."""
@@ -26,7 +27,7 @@ RACY = 2 * 10**9
 """Nanoseconds within which a file system may give two writes the same time: a file as young as that is read again."""
 
 
-def digest(images: Images, memory: Path) -> str:
+def digest(images: Images, memory: Path, track: Track = quiet) -> str:
     """Hash of labels, names and contents of images; `memory` is a file that keeps what is known of theirs.
 
     Raises:
@@ -35,7 +36,8 @@ def digest(images: Images, memory: Path) -> str:
     """
     known, now = _recalled(memory), time.time_ns()
     files = [raw for row in range(len(images)) if isinstance(raw := images.raw(row), Path)]
-    seen = dict(zip(map(str, files), in_order(lambda file: _seen(file, known), files), strict=True))
+    contents = track(in_order(lambda file: _seen(file, known), files), len(files), "comparing images")
+    seen = dict(zip(map(str, files), contents, strict=True))
     found = hashlib.sha256(images.labels.tobytes())
     for row, name in enumerate(images.source):
         raw = images.raw(row)
