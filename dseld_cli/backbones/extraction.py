@@ -20,6 +20,7 @@ from dseld_cli.images.image import MOST_PIXELS, Images, looks_whole, printable
 from dseld_cli.images.image_loading import Decode, Prepared, decoded, worker_processes
 from dseld_cli.runtime.console import say, track, warn
 from dseld_cli.runtime.engine import in_order
+from dseld_cli.runtime.text import counted
 from dseld_cli.store.disk import require_replaceable
 from dseld_cli.store.provenance import as_json
 
@@ -85,12 +86,13 @@ class Extracted:
             warn(f"skipped: {why.rpartition(':')[0]}")
         if self.ignored:
             more = ", ..." if len(self.ignored) > NAMED else ""
-            warn(f"{len(self.ignored)} files are no images, and left out: {', '.join(self.ignored[:NAMED])}{more}")
+            warn(f"{counted(len(self.ignored), 'file')} left out as no image: {', '.join(self.ignored[:NAMED])}{more}")
         if self.on_white:
-            warn(f"{self.on_white} images have transparent pixels, which were put on white")
+            warn(f"{counted(self.on_white, 'image')} with transparent pixels, which were put on white")
         rate = "up to date" if self.rate is None else f"{self.rate:.0f} images/s"
         say(
-            f"{self.path}: {self.n_images} images{which} of {self.n_classes} classes, {self.n_features} features each, "
+            f"{self.path}: {counted(self.n_images, 'image')}{which} of {counted(self.n_classes, 'class')}, "
+            f"{self.n_features} features each, "
             f"{rate}"
         )
 

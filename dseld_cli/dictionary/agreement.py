@@ -10,6 +10,7 @@ from dseld_cli import store
 from dseld_cli.dictionary.labels import relabels_of
 from dseld_cli.dictionary.listed import Listed
 from dseld_cli.dictionary.manifest import REMOVED
+from dseld_cli.runtime.text import counted
 
 MOST = 3
 """Differences that are named."""
@@ -66,7 +67,7 @@ def _removals(dictionary: store.Dictionary, listed: Listed) -> list[str]:
     found = [f"removals lists {name}, which is in it" for name in listed.removals if name in source]
     removed = len(dictionary.info.removed)
     if removed and not listed.removals:
-        found.append(f"{removed} images were removed from it, removals lists none")
+        found.append(f"{counted(removed, 'image')} removed from it, removals lists none")
     return found
 
 

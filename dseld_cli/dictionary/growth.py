@@ -17,6 +17,7 @@ from dseld_cli.dictionary.gramian_growth import grow as grow_gramian
 from dseld_cli.dictionary.manifest import Composition, Segment, other_labels, unchanged_blocks
 from dseld_cli.runtime.cluster import HERE, Engine
 from dseld_cli.runtime.progress import Track, quiet
+from dseld_cli.runtime.text import counted
 
 ARRAYS = ("atoms", "labels", "source")
 
@@ -40,9 +41,10 @@ class Growth:
 
     def __str__(self) -> str:
         base, *added = map(len, self.composition.segments)
-        removed, classes = len(self.composition.layout.removed), len(self.composition.classes)
+        removed = len(self.composition.layout.removed)
+        classes = counted(len(self.composition.classes), "class")
         relabelled = f", {n} relabelled" if (n := len(self.composition.relabelled)) else ""
-        holds = f"{base} base atoms, {sum(added)} added, {removed} removed{relabelled}, {classes} classes"
+        holds = f"{base} base atoms, {sum(added)} added, {removed} removed{relabelled}, {classes}"
         if self.kept < 0:
             return f"{self.dictionary.path}: up to date, {holds}"
         return f"{self.dictionary.path}: {holds}; {self.blocks - self.kept} of {self.blocks} blocks of atoms written"

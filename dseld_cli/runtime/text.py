@@ -35,6 +35,11 @@ def _escaped(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
+def counted(n: int, one: str) -> str:
+    """So many of something: 1 image, 2 images, 3 classes."""
+    return f"{n} {one}" + ("" if n == 1 else "es" if one.endswith("s") else "s")
+
+
 def line(text: object, most: int = LONGEST_LINE) -> str:
     """Text as one line of at most `most` characters: if too long it loses its middle, since remedies are at the end."""
     found = shown(text)

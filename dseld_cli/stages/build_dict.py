@@ -14,6 +14,7 @@ from dseld_cli.dictionary.base import build, candidates, choose, fit
 from dseld_cli.dictionary.growth import grow
 from dseld_cli.dictionary.manifest import compose
 from dseld_cli.runtime.console import say, track, warn
+from dseld_cli.runtime.text import counted
 from dseld_cli.store import project as paths
 
 
@@ -59,5 +60,6 @@ def _report_classes(classes: Sequence[str], counts: NDArray[np.int64]) -> None:
     if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
         more = ", ..." if len(empty) > 5 else ""
         warn(
-            f"{len(empty)} classes have no atom ({', '.join(empty[:5])}{more}): try --sampling balanced, or more atoms"
+            f"no atom of {counted(len(empty), 'class')} ({', '.join(empty[:5])}{more}): try --sampling balanced, or "
+            "more atoms"
         )

@@ -12,6 +12,7 @@ from dseld_cli.evaluation.evaluation import Evaluation, collect
 from dseld_cli.evaluation.tables import figures, files
 from dseld_cli.runtime.console import doing, say, table, track, warn
 from dseld_cli.runtime.outputs import together
+from dseld_cli.runtime.text import counted
 from dseld_cli.store import project as paths
 
 
@@ -45,8 +46,9 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
 
 def _show(main: Mapping[str, Any], found: Evaluation) -> None:
     say(
-        f"{main['images']} {main['split']} images, {main['exemplars']} exemplars of {main['features']} features, "
-        f"{main['classes']} classes, lambda {main['lambda']:g}, tau {main['tau']:g}, {main['steps']} steps"
+        f"{counted(main['images'], main['split'] + ' image')}, {counted(main['exemplars'], 'exemplar')} of "
+        f"{main['features']} features, "
+        f"{counted(main['classes'], 'class')}, lambda {main['lambda']:g}, tau {main['tau']:g}, {main['steps']} steps"
     )
     if main["images_in_dictionary"]:
         warn(

@@ -20,6 +20,7 @@ from dseld_cli.images.image import Images, printable
 from dseld_cli.images.splits import drawn, images_of
 from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import doing, say, table, track, warn
+from dseld_cli.runtime.text import counted
 from dseld_cli.store import disk
 from dseld_cli.store import project as paths
 
@@ -97,7 +98,8 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
     path, shape = output or paths.features(split), given.features.shape
     _require_place(path, split)
     _bring(given, info, path)
-    say(f"{path}: {shape[0]} images of {len(given.classes)} classes, {shape[1]} features each, by {name}")
+    what = f"{counted(shape[0], 'image')} of {counted(len(given.classes), 'class')}, {shape[1]} features each"
+    say(f"{path}: {what}, by {name}")
 
 
 def _bring(given: Given, info: store.FeaturesInfo, path: Path) -> None:

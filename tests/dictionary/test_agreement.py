@@ -76,7 +76,7 @@ def test_what_params_yaml_lists_is_no_difference(base: Any, listing: Listing) ->
     [
         (Listing([], ["0/3"]), ["additions does not list june.zarr, which is in it"]),
         (Listing(["june.zarr", "july.zarr"], ["0/3"]), ["additions lists july.zarr, which is not in it"]),
-        (Listing(["june.zarr"], []), ["1 images were removed from it, removals lists none"]),
+        (Listing(["june.zarr"], []), ["1 image removed from it, removals lists none"]),
         (Listing(["june.zarr"], ["0/3", "0/4"]), ["removals lists 0/4, which is in it"]),
         (Listing(["june.zarr"], ["0/3"], True), ["compact is true, it was made with false"]),
     ],

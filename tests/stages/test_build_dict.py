@@ -67,4 +67,4 @@ def test_a_class_without_atoms_is_a_warning(features: np.ndarray, run: Run) -> N
         run(f"build-dict --size 3 --seed {seed}")
         if not np.bincount(base().read("labels"), minlength=3).all():
             break
-    assert "have no atom" in run(f"build-dict --size 3 --seed {seed}").stderr
+    assert "no atom of" in run(f"build-dict --size 3 --seed {seed}").stderr

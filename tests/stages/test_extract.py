@@ -190,8 +190,8 @@ def test_what_is_no_image_or_seen_on_white_is_said(folder: Path, run: Run) -> No
         (folder / "images/train" / name).write_text("no image")
     Image.new("RGBA", (6, 6)).save(folder / "images/train/ant/0.png")
     said = run("extract").stderr
-    assert "4 files are no images, and left out: Thumbs.db, train/ant/Thumbs.db, train/ant/notes.txt, ..." in said
-    assert "1 images have transparent pixels, which were put on white" in said
+    assert "4 files left out as no image: Thumbs.db, train/ant/Thumbs.db, train/ant/notes.txt, ..." in said
+    assert "1 image with transparent pixels, which were put on white" in said
     assert features("train").shape("features") == (60, 108)
 
 
