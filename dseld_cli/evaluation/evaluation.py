@@ -22,6 +22,7 @@ from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.runtime.budget import arrays_within
+from dseld_cli.runtime.engine import in_order
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import project as paths
 
@@ -119,8 +120,9 @@ class Evaluation:
     def in_dictionary(self, track: Track = quiet) -> int:
         """Count the coded images that are atoms, or equal to one: their class is looked up, not recognised."""
         n_blocks = -(-self.dictionary.shape("atoms")[0] // self.dictionary.chunks("atoms")[0])
-        blocks = track(self.dictionary.stream("atoms"), n_blocks, "looking for images among the exemplars")
-        atoms = {key for _, block in blocks for key in _keys(block)}
+        blocks = in_order(lambda found: _keys(found[1]), self.dictionary.stream("atoms"))
+        what = "looking for images among the exemplars"
+        atoms = {key for keys in track(blocks, n_blocks, what) for key in keys}
         seen = Seen.by(self.dictionary, self.features)
         images = (seen.take(self.rows[part]) for part in store.blocks(len(self.rows)))
         return sum(key in atoms for block in images for key in _keys(_unit(block)))
