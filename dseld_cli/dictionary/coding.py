@@ -35,7 +35,7 @@ class Coding:
         params: lambda, tau, steps.
         means: by what images are coded.
         images: how many there are in all.
-        batch: how many are coded together.
+        batch: how many are coded together, or as many of them as the budget holds.
         energy: whether the energy at every step is kept.
         version: of dseld that began the run.
 

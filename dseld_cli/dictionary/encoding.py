@@ -77,7 +77,7 @@ def stored_gramian(
 
 
 def fixed_batch(dictionary: store.Dictionary, steps: int) -> int:
-    """How many images a batch over a dictionary has, whatever the budget.
+    """How many images a batch over a dictionary has, whatever the budget that holds it.
 
     An image that is not proved is coded together with others of its batch, so that its last bits depend on which they
     are: only with the same batches do all machines make the same codes.
@@ -101,10 +101,10 @@ def encoder_over(
     gramian: store.Gramian | None = None,
     batch: int | None = None,
 ) -> Encoder:
-    """Make an encoder of n_images over a dictionary; its batches, if none is given, are what the budget holds.
+    """Make an encoder of n_images over a dictionary, whose batches are as wanted, or as large as the budget holds.
 
     Raises:
-        UserError: if the budget does not hold a single image, or the batch that is given.
+        UserError: if the budget does not hold a single image.
 
     """
     n_atoms, n_features = dictionary.shape("atoms")
@@ -116,9 +116,8 @@ def encoder_over(
         given = 12 * batch * n_features + 4 * store.spec.ROWS * n_features  # as they are read, as they are, and mapped
         return fixed + given + memory_needed(method, batch, n_atoms, n_features, params.steps)
 
-    least = batch or 1
-    what = f"a block of features, one of atoms, and the networks of {least} images"
-    spare = arrays_within(means.memory, needed(least), what)
+    what = "a block of features, one of atoms, and the network of an image"
+    spare = arrays_within(means.memory, needed(1), what)
     batch = batch or min(BATCH, max(1, n_images))
     while needed(batch) > spare:
         batch -= -(-batch // 16)

@@ -70,6 +70,7 @@ def _code(params: Params, split: str, features: store.Features, dictionary: stor
         )
         try:
             seen, encoder = prepared(coding)
+            _report_batch(encoder.batch, coding.batch, params.run.memory)
             _report_threshold(seen.take(rows[:SAMPLE]), encoder, excluded)
             info = _info(params, split, dictionary, encoder, inputs)
             with store.Draft(paths.codes(split), info) as draft:
@@ -110,6 +111,15 @@ def _info(
         atoms=dictionary.shape("atoms")[0],
         classes=dictionary.info.classes,
     )
+
+
+def _report_batch(batch: int, wanted: int, memory: int) -> None:
+    """Warn that a small budget makes a store of its own."""
+    if batch < wanted:
+        warn(
+            f"run.memory: {memory / 2**30:.1f}GiB holds {batch} images at a time, not {wanted}: codes are the same but "
+            "for the last bits of images that are not proved, and the store has another fingerprint than elsewhere"
+        )
 
 
 def _report_threshold(features: Float32, encoder: Encoder, excluded: Sequence[Int64] | None) -> None:
