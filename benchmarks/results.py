@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import statistics
 import subprocess
@@ -142,6 +143,12 @@ def swept(row: dict[str, float | None]) -> str:
     return "diverges" if None in top1 else f"{top1[0]:.1f} ({top1[1]:.1f})"
 
 
+def within(figure: dict[str, Any]) -> str:
+    """Half the 95 % interval of class-sum at the first setting of a sweep, in points."""
+    share = figure["sweeps"]["lambda"][0]["class-sum"] / 100
+    return f"{196 * math.sqrt(share * (1 - share) / figure['val_images']):.1f}"
+
+
 def encoders(found: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """Read what benchmarks/encode.py found, in the words of the table."""
     titles = {
@@ -184,6 +191,7 @@ def page(figures: Path = FIGURES) -> str:
         encoders=encoders(found),
         smaller=smaller,
         swept=swept,
+        within=within,
         median=statistics.median,
     )
 
