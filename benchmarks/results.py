@@ -45,6 +45,8 @@ RUNS = {
     "{work}/cifar10-test.npz --screening float32 --direct-images 256",
     "regress": "regress.py 077a890 --cases start repro encode encode-gramian --train {work}/cifar10-train.npz "
     "--test {work}/cifar10-test.npz",
+    "regress-float32": "regress.py 077a890 --cases encode encode-gramian --train {work}/cifar10-train.npz "
+    "--test {work}/cifar10-test.npz",
     "gramian": "gramian.py {work}/full --repeats 3",
     "growth": "grow.py {work}/full --scratch",
     "durability": "durability.py {work}/durability",
