@@ -108,9 +108,12 @@ def _write(
 ) -> None:
     m, n_features = len(wanted.layout.images), wanted.segments[0].origin.shape("atoms")[1]
     specs = {
-        "atoms": store.Spec.rows("float32", m, n_features, grows=True),
-        "labels": store.Spec.rows("int64", m, grows=True),
-        "source": store.Spec.rows("str", m, grows=True),
+        name: store.Spec.of(store.DictionaryInfo.kind, name, dtype, shape)
+        for name, dtype, shape in (
+            ("atoms", "float32", (m, n_features)),
+            ("labels", "int64", (m,)),
+            ("source", "str", (m,)),
+        )
     }
     taken = {name: [key for array, key in kept if array == name] for name in ARRAYS}
     with store.Draft(path, wanted.info, specs, old, taken) as draft:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.progress import Track, quiet
-from dseld_cli.store import codec, disk
+from dseld_cli.store import chunks, codec, disk
 from dseld_cli.store.draft import Draft, left_behind
 from dseld_cli.store.provenance import INFOS, ArrayMark, parse
-from dseld_cli.store.reader import Store, fingerprint_of, open_store
+from dseld_cli.store.reader import Store, fingerprint_of, open_store, spec_of
 from dseld_cli.store.spec import MEANINGS, Spec
 
 ENDINGS = (disk.ENDING, f"{disk.ENDING}.partial", f"{disk.ENDING}.retired")
@@ -117,22 +115,26 @@ def _draft(path: Path, draft: Draft[Any], track: Track) -> Found:
 
 
 def _mend_metadata(folder: Path) -> None:
-    """Write the metadata of arrays anew that does not describe what the mark, which is whole, says."""
+    """Write the metadata of arrays anew that does not describe what the mark, which is whole, says.
+
+    What does is left alone, however the array is chunked; so is what the chunks there would not fit.
+    """
     mark = (disk.attributes(folder) or {}).get("dseld")
     if not isinstance(mark, dict) or mark.get("kind") not in MEANINGS:
         return
     if fingerprint_of({key: value for key, value in mark.items() if key != "fingerprint"}) != mark.get("fingerprint"):
         return
     for name, found in mark["arrays"].items():
-        array, meaning = parse(ArrayMark, found), MEANINGS[mark["kind"]].get(name)
-        lower = mark["kind"] == "gramian"
-        spec = Spec.tiles(array.dtype, array.shape[0]) if lower else Spec.rows(array.dtype, *array.shape)
-        if not any(codec.fits(there, spec) for there in _read(folder / name / "zarr.json")):
-            codec.write_json(folder / name / "zarr.json", codec.metadata(spec, meaning))
+        array = parse(ArrayMark, found)
+        try:
+            spec_of(folder, mark["kind"], name, array)
+        except ValueError:
+            spec = Spec.of(mark["kind"], name, array.dtype, array.shape)
+            if _fits(folder, name, spec):
+                codec.write_json(folder / name / "zarr.json", codec.metadata(spec, MEANINGS[mark["kind"]].get(name)))
 
 
-def _read(file: Path) -> Iterator[object]:
-    try:
-        yield json.loads(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        return
+def _fits(folder: Path, name: str, spec: Spec) -> bool:
+    """Whether all chunks that lie here are of the size that a spec says; of text, any is."""
+    sizes = {file.stat().st_size for key in spec.keys if (file := chunks.file_of(folder, name, key)).is_file()}
+    return codec.size_of(spec) is None or sizes <= {codec.size_of(spec)}

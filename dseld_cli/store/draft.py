@@ -363,15 +363,11 @@ def left_behind(path: Path) -> Draft[Info] | None:
         plan = json.loads(text)
         info = parse(next(info for info in INFOS if info.kind == plan["kind"]), plan["provenance"])
         arrays = {name: (array["dtype"], array["shape"]) for name, array in plan["arrays"].items()}
-        specs = {name: _planned(info.kind, dtype, shape) for name, (dtype, shape) in arrays.items()}
+        specs = {name: Spec.of(info.kind, name, dtype, shape) for name, (dtype, shape) in arrays.items()}
     except (FileNotFoundError, ValueError, KeyError, TypeError, StopIteration, IndexError):
         return None
     draft = Draft(path, info, specs)
     return draft if draft.resumes(text) else None
-
-
-def _planned(kind: str, dtype: str, shape: list[int]) -> Spec:
-    return Spec.tiles(dtype, shape[0]) if kind == "gramian" else Spec.rows(dtype, *shape)
 
 
 def write(path: Path, info: Info, arrays: Mapping[str, Array]) -> None:

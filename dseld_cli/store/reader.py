@@ -337,7 +337,7 @@ def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
         info = parse(wanted, mark["provenance"])
         arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
         sizes = sizes_of(kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
-        specs = {name: _spec(folder, kind, name, array) for name, array in arrays.items()}
+        specs = {name: spec_of(folder, kind, name, array) for name, array in arrays.items()}
         elsewhere = objects.of_store(attributes)
     except (ValueError, KeyError, AttributeError) as error:
         raise damaged(path, kind, str(error)) from None
@@ -366,7 +366,7 @@ def _short(value: object) -> str:
     return str(value)[:80]
 
 
-def _spec(folder: Path, kind: str, name: str, array: ArrayMark) -> Spec:
+def spec_of(folder: Path, kind: str, name: str, array: ArrayMark) -> Spec:
     """Read an array's chunks from its metadata, which has to describe what was committed.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -35,6 +35,10 @@ MENDED = ("dictionary", "gramian")
 """Kinds whose command replaces damaged chunks alone."""
 
 
+GROWING = {"dictionary": ("atoms", "labels", "source")}
+"""Arrays by kind that grow, in chunks of a size that does not depend on theirs."""
+
+
 @dataclass(frozen=True)
 class Spec:
     """What an array of a store is: its shape, its chunks, its type ("str" for text).
@@ -61,6 +65,13 @@ class Spec:
     def tiles(cls, dtype: str, n: int) -> Spec:
         """Lower half of a symmetric array (n, n), in square tiles."""
         return cls((n, n), dtype, (ROWS, ROWS), lower=True)
+
+    @classmethod
+    def of(cls, kind: str, name: str, dtype: str, shape: Sequence[int]) -> Spec:
+        """As the array of that name is chunked in a store of a kind."""
+        if kind == "gramian":
+            return cls.tiles(dtype, shape[0])
+        return cls.rows(dtype, *shape, grows=name in GROWING.get(kind, ()))
 
     @property
     def keys(self) -> list[Key]:

@@ -11,7 +11,7 @@ from dseld_cli import store
 from dseld_cli.cli.app import app
 from dseld_cli.store import disk
 from dseld_cli.store import project as paths
-from tests.conftest import Run
+from tests.conftest import Run, image_folder, set_params
 
 
 def verify(*options: str) -> Result:
@@ -60,6 +60,58 @@ def test_damaged_metadata_is_written_anew(small: Path) -> None:
     assert verify().exit_code == 1
     assert verify("--repair").exit_code == 0
     assert file.read_bytes() == content
+
+
+def contents() -> dict[str, bytes]:
+    """Every file below data/, but for locks."""
+    return {str(file): file.read_bytes() for file in paths.DATA.rglob("*") if file.is_file() and file.suffix != ".lock"}
+
+
+def test_repairing_touches_nothing_that_is_whole_and_restores_metadata_of_every_store(project: Path, run: Run) -> None:
+    """At the sizes that users have: a dictionary's chunks are larger than it, as it grows."""
+    image_folder(project / "images", {"ant": 20, "bee": 20})
+    image_folder(project / "images", {"ant": 8, "bee": 8}, "test", seed=1)
+    image_folder(project / "more", {"ant": 2, "wasp": 3}, seed=2)
+    set_params(data__dataset="folder:images", extract__workers=0, lca__lambda=0.5, build_dict__transform="within-class")
+    for line in ("extract", "build-dict", "add-exemplars folder:more", "gramian", "encode", "decode"):
+        run(line)
+    before = contents()
+    assert verify("--repair").exit_code == 0
+    assert contents() == before
+    arrays = [
+        Path(name) for name in before if name.endswith("zarr.json") and not Path(name).parent.name.endswith("zarr")
+    ]
+    assert len(arrays) > 20
+    for file in arrays:
+        file.write_bytes(b"{}")
+    assert verify().exit_code == 1
+    assert verify("--repair").exit_code == 0
+    assert contents() == before
+
+
+def test_metadata_that_the_chunks_would_not_fit_is_not_written(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a version that chunked otherwise."""
+    for file in (paths.BASE / "atoms/zarr.json", paths.GRAMIAN / "gramian/zarr.json"):
+        file.write_bytes(b"")
+    before = contents()
+    monkeypatch.setattr(store.spec, "ROWS", 8)
+    assert verify("--repair").exit_code == 1
+    assert contents() == before
+
+
+def test_a_draft_of_a_dictionary_is_looked_through(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in ("extract", "build-dict --base-only"):
+        run(line)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Draft, "commit", interrupted)
+        assert CliRunner().invoke(app, ["add-exemplars"]).exit_code == 130
+    found = verify()
+    assert "dictionary.zarr.partial: draft of dictionary, 3 pieces finished" in found.stdout
+    assert found.exit_code == 0
+
+
+def interrupted(draft: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_a_kill_left_is_put_in_order(small: Path) -> None:
