@@ -18,6 +18,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.dictionary.base import candidates, choose, fit
 from dseld_cli.dictionary.checks import normalize, relabel
+from dseld_cli.dictionary.manifest import Segment
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation.metrics import interval
@@ -47,15 +48,23 @@ class Draw:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a dictionary gets right of val: top-1 of each decoder in percent, None where the recurrence diverges."""
+    """What a dictionary gets right of val: top-1 of each decoder in percent, None where the recurrence diverges.
+
+    Attributes:
+        size: exemplars.
+        drawn: images of which they are what is left without removals.
+        sampling: how those were drawn.
+
+    """
 
     size: int
+    drawn: int
     sampling: Sampling
     top1: dict[str, float | None]
 
     def plain(self) -> dict[str, object]:
         """Name its parts."""
-        return {"size": self.size, "sampling": self.sampling, **self.top1}
+        return {"size": self.size, "drawn": self.drawn, "sampling": self.sampling, **self.top1}
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,23 @@ class Data:
         return candidates(self.features, self.params.build_dict.duplicates)
 
     @cached_property
+    def stays(self) -> NDArray[np.bool_]:
+        """Whether each image, (n,), is on no list of removals."""
+        return ~np.isin(self.features.read("source"), self.params.removals)
+
+    @cached_property
+    def labels(self) -> Int64:
+        """Class of each image (n,), wrong labels corrected."""
+        classes = self.features.info.classes
+        relabels = {one.image: one.class_ for one in self.params.relabels if one.class_ in classes}
+        return Segment("", self.features, None, relabels).labels(classes)
+
+    @property
+    def everything(self) -> int:
+        """How many exemplars there can be."""
+        return int(self.stays[self.rows].sum())
+
+    @cached_property
     def orders(self) -> dict[Sampling, Int64]:
         """All of them, in the order of each kind of draw, of which every dictionary is a prefix."""
         seed, memory = self.params.build_dict.seed, self.params.run.memory
@@ -79,11 +105,16 @@ class Data:
         return {kind: choose(self.features, self.rows, Draw(kind, "all", seed), memory, track) for kind in kinds}
 
     def tried(self, size: int, sampling: Sampling) -> Tried:
-        """Code val over a dictionary, and decode."""
-        params, chosen = self.params, self.orders[sampling][:size]
-        transform = fit(params.build_dict.transform, self.features, chosen, params.run.memory)
+        """Code val over a dictionary of so many exemplars, and decode.
+
+        The base is drawn, and fitted to, as build-dict does, which knows of no removals and relabels.
+        """
+        params, order = self.params, self.orders[sampling]
+        base = order[: int(np.searchsorted(np.cumsum(self.stays[order]), size)) + 1]
+        chosen = base[self.stays[base]]
+        transform = fit(params.build_dict.transform, self.features, base, params.run.memory)
         seen = Seen(self.features, transform)
-        labels, classes = self.features.read("labels")[chosen], self.features.info.classes
+        labels, classes = self.labels[chosen], self.features.info.classes
         atoms = normalize(seen.take(chosen), self.features.read("source")[chosen])
         rows = drawn(self.val.shape("features")[0], params.encode.images, params.encode.seed)
         truth = relabel(self.val.read("labels")[rows], self.val.info.classes, classes)
@@ -91,7 +122,7 @@ class Data:
         decoders = registry.decoders(params.decoders, params.decoder_options)
         trial = Trial(Exemplars(atoms, labels, len(classes)), sample, decoders, track=track)
         found = trial.top1(Setting(size, lca_params(params.lca)), f"{size} exemplars, {sampling}")
-        return Tried(size, sampling, {name: found[name] for name in decoders})
+        return Tried(size, len(base), sampling, {name: found[name] for name in decoders})
 
 
 def run(params: Params, keep: int | None, lose: float, as_json: bool, save: bool) -> None:
@@ -102,7 +133,9 @@ def run(params: Params, keep: int | None, lose: float, as_json: bool, save: bool
 
     """
     data = _data(params)
-    everything, classes = len(data.rows), len(data.features.info.classes)
+    everything, classes = data.everything, len(data.features.info.classes)
+    if not everything:
+        raise UserError("condense: every image is on the list of removals")
     if keep is not None and not classes <= keep <= everything:
         raise UserError(f"--keep {keep}: should be from {classes}, one for each class, to {everything}, all images")
     full = data.tried(everything, "random")
@@ -128,7 +161,7 @@ def run(params: Params, keep: int | None, lose: float, as_json: bool, save: bool
     else:
         _show(tried, full, best, by, images, save)
     if save:
-        edit({"build_dict.sampling": best.sampling, "build_dict.size": best.size})
+        edit({"build_dict.sampling": best.sampling, "build_dict.size": best.drawn})
 
 
 def _data(params: Params) -> Data:
@@ -192,5 +225,5 @@ def _show(tried: list[Tried], full: Tried, best: Tried, by: str, images: int, sa
         say("no smaller dictionary loses so little")
     else:
         say(f"{best.size} of {full.size} exemplars, {best.sampling}, lose {_lost(full, best, by):.2f} points of {by}")
-    changes = f"build_dict.sampling: {best.sampling}, build_dict.size: {best.size}"
+    changes = f"build_dict.sampling: {best.sampling}, build_dict.size: {best.drawn}"
     say(f"{'kept in params.yaml' if save else 'to keep that, --save, or in params.yaml'}: {changes}; then `dvc repro`")

@@ -53,6 +53,29 @@ def test_what_it_judged_is_what_is_built(extracted: Path, run: Run) -> None:
     assert {name: decoders[name]["top1"] for name in decoders} == {name: judged[name] for name in decoders}
 
 
+def test_removals_and_relabels_are_judged_as_they_are_built(extracted: Path, run: Run) -> None:
+    run("build-dict")
+    names = drawn().read("source").tolist()
+    for name in names[:20]:
+        run(f"remove-exemplars {name}")
+    for name in names[20:50]:
+        run(f"relabel {name} cat")
+    found = json.loads(run("condense --keep 12 --save --json").stdout)
+    assert found["tried"][0]["size"] == 57
+    judged = next(one for one in found["tried"][1:] if one["sampling"] == found["sampling"])
+    assert judged["size"] == 12
+    assert yaml.safe_load(Path("params.yaml").read_text())["build_dict"]["size"] == judged["drawn"] > 12
+    run("build-dict")
+    for command in ("encode --split val", "decode --split val"):
+        run(command)
+    run("evaluate --split val")
+    metrics = json.loads(Path("metrics-val.json").read_text())
+    assert metrics["exemplars"] == 12
+    assert {name: its["top1"] for name, its in metrics["decoders"].items()} == {
+        name: judged[name] for name in metrics["decoders"]
+    }
+
+
 @pytest.mark.parametrize("sampling", ["representative", "condensed"])
 def test_any_prefix_is_such_a_draw_and_what_joins_comes_behind(extracted: Path, run: Run, sampling: str) -> None:
     run(f"build-dict --sampling {sampling} --size all")
