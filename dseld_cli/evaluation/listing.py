@@ -9,6 +9,8 @@ from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say
 from dseld_cli.runtime.text import uncell
 
+SEPARATORS = ",;\t"
+
 
 def names_in(file: Path) -> list[str]:
     """Names in a file: the column `image` of a CSV file, or one a line; none of them twice.
@@ -17,8 +19,9 @@ def names_in(file: Path) -> list[str]:
         UserError: if there is no such file, it is no text, or names nothing.
 
     """
-    header, lines = _read(file)
-    rows = csv.DictReader(lines) if "image" in header else ({"image": name} for name in lines)
+    header, lines, separator = _read(file)
+    table = "image" in header
+    rows = csv.DictReader(lines, delimiter=separator) if table else ({"image": name} for name in lines)
     return list(dict.fromkeys(row["image"] for row in _exemplars(file, list(rows))))
 
 
@@ -29,24 +32,28 @@ def classes_in(file: Path) -> dict[str, str]:
         UserError: if there is no such file, it is no table with these columns, or names nothing.
 
     """
-    header, lines = _read(file)
+    header, lines, separator = _read(file)
     column = next((name for name in ("class", "suggested") if name in header), None)
     if "image" not in header or not column:
         raise UserError(f"--from {file}: it is no CSV table with the columns image and suggested, or image and class")
-    found = {row["image"]: uncell(row[column] or "") for row in _exemplars(file, list(csv.DictReader(lines)))}
+    rows = list(csv.DictReader(lines, delimiter=separator))
+    found = {row["image"]: uncell(row[column] or "") for row in _exemplars(file, rows)}
     if empty := next((image for image, name in found.items() if not name.strip()), None):
         raise UserError(f"--from {file}: {empty} has nothing in the column {column}")
     return found
 
 
-def _read(file: Path) -> tuple[list[str], list[str]]:
-    """Columns, if it is a table, and lines."""
+def _read(file: Path) -> tuple[list[str], list[str], str]:
+    """Columns, if it is a table, lines, and what separates cells: a spreadsheet's language decides that."""
     try:
         text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"--from {file}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--from {file}: it cannot be read as text: {error}") from None
     lines = text.splitlines()
-    return next(csv.reader(lines[:1]), []), lines
+    separator = max(SEPARATORS, key=lines[0].count) if lines else SEPARATORS[0]
+    return next(csv.reader(lines[:1], delimiter=separator), []), lines, separator
 
 
 def _exemplars(file: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
