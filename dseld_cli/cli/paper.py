@@ -178,7 +178,7 @@ def paper(
     given.load()
     from dseld_cli.stages import paper as stage
 
-    stage.run([expanded(folder) for folder in folders] if folders else [Path()], as_json)
+    stage.run([expanded(folder) for folder in folders or ()], as_json)
 
 
 @command(commands, PANEL)

@@ -19,14 +19,15 @@ NEEDED = ("dataset", "backbone", "exemplars", "decoders")
 
 
 def run(folders: Sequence[Path], as_json: bool) -> None:
-    """Print the paper's tables, with the figures of the projects in `folders` where they have some.
+    """Print the paper's tables, with the figures of the projects in `folders`; of none, with those of this one, if any.
 
     Raises:
         UserError: if a folder has no metrics.json, or one that is not of `dseld evaluate`.
 
     """
-    rows = beside([run for folder in folders if (run := _metrics(folder, required=len(folders) > 1))])
-    rebuilt = next((found for folder in folders if (found := _reconstruction(folder))), None)
+    read = folders or [Path()]
+    rows = beside([run for folder in read if (run := _metrics(folder, required=bool(folders)))])
+    rebuilt = next((found for folder in read if (found := _reconstruction(folder))), None)
     if as_json:
         say_json({"accuracy": [asdict(row) for row in rows], "reconstruction": rebuilt})
         return
