@@ -241,10 +241,14 @@ class Project:
         """Exemplars that spoke for the class of one coded image, loudest first; none if it is undecided.
 
         Raises:
+            DoesNotFit: if there is no such image.
             StoreMissing, StoreDamaged, OutOfDate: as `predictions` does.
 
         """
-        coded, label = self.codes(split).codes, int(self._predictions(decoder, split).read("labels")[image])
+        coded, said = self.codes(split).codes, self._predictions(decoder, split).read("labels")
+        if not 0 <= image < len(said):
+            raise DoesNotFit(f"no image {image}: the coded images of {split} are 0 to {len(said) - 1}")
+        label = int(said[image])
         if label == UNDECIDED:
             return []
         opened = self._dictionary()

@@ -67,6 +67,12 @@ def test_an_explanation_adds_up_to_the_class(project: Project) -> None:
     assert all(dictionary.source[exemplar.atom] == exemplar.source for exemplar in spoke)
 
 
+@pytest.mark.parametrize("image", [-1, 360])
+def test_only_images_that_there_are_have_an_explanation(project: Project, image: int) -> None:
+    with pytest.raises(DoesNotFit, match=f"no image {image}: the coded images of test are 0 to 359"):
+        project.explain(image)
+
+
 def test_zarr_opens_every_store_and_says_what_is_in_it(project: Project) -> None:
     gramian = project.group("gramian")["gramian"]
     atoms = project.dictionary().atoms
