@@ -13,6 +13,7 @@ What the pipeline leaves to params.yaml, or to whoever reads its tables, is chos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -162,6 +163,7 @@ class ExemplarClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):  # t
         before = None if first else self._exemplars
         known = announced if before is None else [*before.classes, *announced]
         listed = list(dict.fromkeys([*known, *names.tolist()]))
+        _require_one_kind(listed)
         place = {name: i for i, name in enumerate(listed)}
         numbers = np.array([place[name] for name in names.tolist()], np.int64)[numbers]
         params = self._params(features) if before is None else self._encoder.params
@@ -178,8 +180,15 @@ class ExemplarClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):  # t
         return self
 
     def _params(self, features: NDArray[np.float32]) -> LCAParams:
+        if self.lambda_ != "auto":
+            return LCAParams(self.lambda_, self.tau, self.steps)
         median = float(np.median(np.linalg.norm(features.astype(np.float64), axis=1)))
-        return LCAParams(AUTO_LAMBDA * median if self.lambda_ == "auto" else self.lambda_, self.tau, self.steps)
+        if median == 0:
+            raise ValueError(
+                "lambda_='auto' is a share of the samples' median norm, and most samples are zeros: pass a number, or "
+                "leave such samples out"
+            )
+        return LCAParams(AUTO_LAMBDA * median, self.tau, self.steps)
 
     def _checked(self, X: ArrayLike) -> NDArray[np.float32]:
         checked: NDArray[np.float32] = validate_data(self, X, dtype=np.float32, reset=False)
@@ -205,3 +214,15 @@ class ExemplarClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):  # t
         super().__setstate__(state)
         if "_exemplars" in state:
             self._encoder = Encoder(Atoms.of(self._exemplars.atoms), state["_encoder"])
+
+
+def _require_one_kind(classes: Sequence[object]) -> None:
+    """Refuse numbers beside text: NumPy would make text of all of them.
+
+    Raises:
+        ValueError: if there are both.
+
+    """
+    first = {type(name) if isinstance(name, str | bytes) else float: name for name in reversed(classes)}
+    if len(first) > 1:
+        raise ValueError(f"classes should all be text or all be numbers, not {' and '.join(map(repr, first.values()))}")

@@ -111,3 +111,21 @@ def test_it_survives_pickling_with_what_it_knows() -> None:
 def test_what_is_not_legal_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ExemplarClassifier(**options).fit(X[:50], Y[:50])
+
+
+@pytest.mark.parametrize("more", [np.array(["one"] * 9), np.array(["one"] * 9, dtype=object)])
+def test_labels_of_another_kind_are_refused_and_change_nothing(more: Any) -> None:
+    model = ExemplarClassifier().fit(X[:50], Y[:50])
+    before = model.classes_
+    with pytest.raises(ValueError, match="all be text or all be numbers, not 'one' and 0"):
+        model.partial_fit(X[50:59], more)
+    assert (model.classes_.dtype, len(model.atoms_)) == (before.dtype, 50)
+    with pytest.raises(ValueError, match="all be text or all be numbers"):
+        ExemplarClassifier().partial_fit(X[:50], Y[:50], classes=["one", "two"])
+
+
+def test_samples_that_are_mostly_zeros_have_no_lambda_of_their_own() -> None:
+    rows = np.concatenate([np.zeros((60, 64), np.float32), X[:40]])
+    with pytest.raises(ValueError, match="most samples are zeros: pass a number"):
+        ExemplarClassifier().fit(rows, np.arange(100) % 2)
+    assert ExemplarClassifier(lambda_=1.0).fit(rows, np.arange(100) % 2).threshold_ == 1.0
