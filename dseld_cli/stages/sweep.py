@@ -88,7 +88,10 @@ def points(
     if key == "size":
         first = n_features if n_features < n_atoms else max(1, n_atoms // 16)
         doubled = [first * 2**i for i in range(32) if first * 2**i < n_atoms]
-        sizes = [round(value) for value in values or [*doubled, n_atoms]]
+        wanted = values or [*doubled, n_atoms]
+        if not all(float(value).is_integer() for value in wanted):
+            raise UserError("--values: sizes should be whole numbers")
+        sizes = [round(value) for value in wanted]
         if any(not 1 <= size <= n_atoms for size in sizes):
             raise UserError(f"--values: sizes should be from 1 to the dictionary's {n_atoms}")
         return [(size, Setting(size, now)) for size in sizes]

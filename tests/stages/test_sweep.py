@@ -61,6 +61,8 @@ def test_a_setting_that_diverges_is_a_gap(built: Path, run: Run) -> None:
     [
         ("depth", "'depth' is not one of 'size', 'lambda', 'tau', 'steps'"),
         ("size --values 999 --split test", "from 1 to the dictionary's 256"),
+        ("size --values 1.5 --split test", "sizes should be whole numbers"),
+        ("size --values inf --split test", "sizes should be whole numbers"),
         ("lambda --values 0 --split test", "lambda should be positive"),
         ("steps --values 0.2 --split test", "steps should be at least 1"),
         ("steps --values 1.5 --split test", "steps should be whole numbers"),
