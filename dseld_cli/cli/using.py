@@ -58,6 +58,8 @@ def classify(
     for option, share in (("--coverage", coverage), ("--false-alarms", false_alarms)):
         require_share(option, share)
     stays = bool(watch) or images == [Path("-")]
+    if not stays and Path("-") in (images or ()):
+        raise UserError("- reads paths from standard input: give it alone")
     params = given.load(quiet=stays or as_json)
     from dseld_cli.stages import classify as stage
 

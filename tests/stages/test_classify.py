@@ -142,6 +142,11 @@ def test_paths_on_standard_input_give_a_line_of_json_each(built: Path) -> None:
     assert alone == found[:1], "the same as in a batch"
 
 
+def test_standard_input_is_given_alone(built: Path, run: Run) -> None:
+    said = run("classify - images/test/ant/0.png", ok=False).stderr
+    assert said == "error: - reads paths from standard input: give it alone\n"
+
+
 def test_a_watched_folder_gives_what_is_in_it_and_what_comes(built: Path) -> None:
     inbox = built / "inbox"
     inbox.mkdir()
