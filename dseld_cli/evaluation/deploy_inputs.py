@@ -38,16 +38,19 @@ def deployed(
     weight_bits: int,
     track: Track,
 ) -> Deployment:
-    """Read a dictionary: so many atoms that represent their classes best, in their places; None: all.
+    """Read a dictionary: so many atoms that represent their classes best, in their order; None: all. No tombstones.
 
     Raises:
-        UserError: if there are not so many, or memory does not hold them.
+        UserError: if there are not so many, fewer than classes are wanted, or memory does not hold them.
 
     """
-    m, n = dictionary.shape("atoms")
-    if atoms is not None and atoms > m:
-        raise UserError(f"--atoms {atoms}: the dictionary has {m}")
-    m = atoms or m
+    there, n = np.flatnonzero(~Layout.of(dictionary).tombstones), dictionary.shape("atoms")[1]
+    if atoms is not None and atoms > len(there):
+        raise UserError(f"--atoms {atoms}: the dictionary has {len(there)}")
+    classes = len(np.unique(dictionary.read("labels")[there]))
+    if atoms is not None and atoms < classes:
+        raise UserError(f"--atoms {atoms}: the dictionary has exemplars of {classes} classes, each of which needs one")
+    m = atoms or len(there)
     held, image = (4 + 3 * 8) * m * n + memory_needed("working-set", BATCH, m, n, params.steps), 8 * DOUBLES * (m + n)
     spare = arrays_within(memory, held + image, f"{m} atoms of {n} features as floats and integers") - held
     if one_layer := spare > 2 * m * m + BATCH * image:
@@ -55,7 +58,7 @@ def deployed(
     if gramian := spare > 4 * m * m + BATCH * image:
         spare -= 4 * m * m
     batch = max(1, min(BATCH, spare // image))
-    kept = _best(dictionary, atoms, memory, track)
+    kept = _best(dictionary, there, atoms, memory, track)
     exemplars = Exemplars(dictionary.take("atoms", kept), dictionary.read("labels")[kept], len(dictionary.info.classes))
     require_unit_norm(exemplars.atoms, dictionary)
     return Deployment(exemplars, params, decoders, weight_bits, batch, one_layer, gramian, track)
@@ -84,14 +87,11 @@ def sample(
     return drawn_sample(dictionary, features, rows)
 
 
-def _best(dictionary: store.Dictionary, wanted: int | None, memory: int, track: Track) -> Int64:
-    """Find the atoms of which so many represent their classes best, rising; tombstones come last."""
-    everything = np.arange(dictionary.shape("atoms")[0])
+def _best(dictionary: store.Dictionary, there: Int64, wanted: int | None, memory: int, track: Track) -> Int64:
+    """Find the atoms among those that are there of which so many represent their classes best, rising."""
     if wanted is None:
-        return everything
-    gone = Layout.of(dictionary).tombstones
-    there = everything[~gone]
+        return there
     most = max(store.spec.ROWS, memory // 4 // (4 * dictionary.shape("atoms")[1]))
     labels = dictionary.read("labels")[there]
     order = representative(lambda rows: dictionary.take("atoms", there[rows]), labels, 0, most, track)
-    return np.sort(np.concatenate([there[order], everything[gone]])[:wanted])
+    return np.sort(there[order][:wanted])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dseld_cli import store
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.deploy.fixed_point import Overflow
 from dseld_cli.errors import Diverged, DoesNotFit
@@ -16,6 +17,7 @@ from dseld_cli.evaluation.deployment import Coded, Deployment, agreement, refusi
 from dseld_cli.evaluation.trial import Exemplars, Sample
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.stages import deploy_check
+from dseld_cli.store import project as paths
 from tests.conftest import Run, image_folder, set_params
 from tests.decoders.test_decoders import sparse
 
@@ -64,6 +66,18 @@ def test_the_report_leaves_out_what_was_found_of_another_dictionary(ready: Path,
     for command in ("encode", "decode", "report"):
         run(command)
     assert "neuromorphic" not in Path("report.html").read_text()
+
+
+def test_removed_exemplars_are_no_neurons(ready: Path, run: Run) -> None:
+    before = store.open_store(paths.DICTIONARY, store.DictionaryInfo).shape("atoms")[0]
+    run("remove-exemplars --index 0 --index 1")
+    run("export chip")
+    with np.load("chip/network.npz") as file:
+        assert len(file["labels"]) == before - 2
+        assert file["weights"].any(axis=1).all()
+    assert f"--atoms {before}: the dictionary has {before - 2}" in run(f"export chip --atoms {before}", ok=False).stderr
+    assert "of 3 classes, each of which needs one" in run("deploy-check --atoms 2", ok=False).stderr
+    assert json.loads(run("deploy-check --json").stdout)["atoms"] == before - 2
 
 
 def test_its_table_says_that_nothing_ran_on_a_chip(ready: Path, run: Run) -> None:
