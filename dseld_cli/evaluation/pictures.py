@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from dseld_cli import store
 from dseld_cli.errors import UserError
 from dseld_cli.images.datasets import images
-from dseld_cli.images.image import printable
+from dseld_cli.images.image import Images, printable
 from dseld_cli.store import project as paths
 
 THUMBNAIL = 96
@@ -47,9 +48,7 @@ def origins(dictionary: store.Dictionary) -> Iterator[tuple[str, str, str]]:
 
 
 def _pictures(wanted: Collection[str], dataset: str, root: Path, split: str) -> Iterator[tuple[str, str]]:
-    try:
-        listed = images(dataset, root, "test" if split == "test" else "train")
-    except UserError:  # features made elsewhere, or a data set that is there no more: no picture
+    if (listed := _listed(dataset, root, split)) is None:
         return
     for i, name in enumerate(map(printable, listed.source)):
         if name in wanted:
@@ -57,6 +56,17 @@ def _pictures(wanted: Collection[str], dataset: str, root: Path, split: str) -> 
                 yield name, picture(listed.load(i))
             except UserError:
                 continue
+
+
+def _listed(dataset: str, root: Path, split: str) -> Images | None:
+    """List images among which those of a split are; None of features made elsewhere, or if they are there no more.
+
+    A folder that comes in no splits is all train where no share of it is test.
+    """
+    for part in ("test", "train") if split == "test" else ("train",):
+        with suppress(UserError):
+            return images(dataset, root, part)
+    return None
 
 
 def picture(image: Image.Image) -> str:

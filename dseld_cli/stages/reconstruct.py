@@ -42,7 +42,8 @@ def run(params: Params, as_json: bool = False) -> None:
 
     """
     wanted, root = params.reconstruct, Path(params.data.root)
-    train, test = (open_images(params.data.dataset, root, split) for split in ("train", "test"))
+    share = params.extract.test_share, params.extract.seed
+    train, test = (open_images(params.data.dataset, root, split, *share) for split in ("train", "test"))
     pixels = _drawn(test, wanted.images, "reconstruct.images", wanted.seed)
     shape = pixels.shape[1:]
     atoms = unit(_flat(_drawn(train, wanted.atoms, "reconstruct.atoms", wanted.seed, shape)))

@@ -30,6 +30,9 @@ def test_colour_images_of_a_folder(project: Path, run: Run) -> None:
         image_folder(project / "images", {"ant": 12, "bee": 12}, split, size=8)
     set_params(data__dataset="folder:images")
     assert "dataset" in run("reconstruct --images 2 --atoms 20 --steps 300").stdout
+    image_folder(project, {"ant": 20, "bee": 20}, "photos", size=8)
+    set_params(data__dataset="folder:photos")
+    assert "dataset" in run("reconstruct --images 2 --atoms 20 --steps 300").stdout
 
 
 @pytest.mark.parametrize(

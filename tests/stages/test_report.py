@@ -154,6 +154,15 @@ def test_pictures_come_from_where_the_stores_say_and_no_path_is_told(project: Pa
     assert str(project) not in text
 
 
+def test_pictures_of_a_folder_that_comes_in_no_splits(project: Path, run: Run) -> None:
+    image_folder(project, {"ant": 15, "bee": 15}, "photos")
+    set_params(data__dataset="folder:photos", lca__lambda=0.5)
+    for line in ("extract", "build-dict", "encode", "decode", "report"):
+        run(line)
+    text = Path("report.html").read_text()
+    assert '<span class="none">' not in text
+
+
 def test_it_says_where_a_baseline_is_better(decoded: Path, run: Run) -> None:
     better = "cosine-knn, which reads the same features without any coding, is right more often here than every decoder"
     run("baselines --baseline cosine-knn")
