@@ -28,7 +28,7 @@ def classify(
     ] = None,
     watch: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Stay, and classify what is in FOLDER and what comes into it."),
+        typer.Option(metavar="FOLDER", help="Stay, and classify what is below FOLDER, comes into it, or changes."),
     ] = None,
     coverage: Annotated[
         float | None,

@@ -101,10 +101,20 @@ def files_of(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    files = [file for file in sorted(_walk(str(path), str(path), frozenset())) if not is_no_image(Path(file).name)]
+    files = files_below(path)
     if not files:
         raise UserError(f"{path} holds no image")
-    return [Path(file) for file in files]
+    return files
+
+
+def files_below(path: Path) -> list[Path]:
+    """Every file below a folder that may be an image, in order.
+
+    Raises:
+        UserError: if the folder links into itself.
+
+    """
+    return [Path(file) for file in sorted(_walk(str(path), str(path), frozenset())) if not is_no_image(Path(file).name)]
 
 
 def imagenet(root: Path, split: str) -> Images:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +26,7 @@ from dseld_cli.evaluation.decoding import Reader, calibration, reader
 from dseld_cli.evaluation.explain import explain
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import open_image, printable
+from dseld_cli.images.inbox import Inbox
 from dseld_cli.lca.encoder import Encoder
 from dseld_cli.runtime.console import doing, say, say_json, table, track, warn
 from dseld_cli.store import project as paths
@@ -36,8 +35,6 @@ BATCH = 32
 LOADING = "loading the dictionary and the network"
 NAMED = 4
 """Classes of a set that are named on the screen; the JSON has all."""
-POLL = 0.1
-"""Seconds between two looks at a folder that is watched."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +179,7 @@ def watch(
     """Classify images as their paths come on standard input, or as they appear in a folder: one line of JSON each.
 
     The dictionary stays loaded. What is no image becomes a line with the key "error"; it does not end the command.
+    Files that `run` ignores in a folder are ignored here, and those that are still being written wait.
 
     Raises:
         UserError: as `run` does, for anything but a single image.
@@ -191,40 +189,23 @@ def watch(
         raise UserError(f"--watch {folder}: there is no such folder")
     with doing(LOADING):
         classifier = loaded(params, coverage, false_alarms)
-    for file in _appearing(folder) if folder else _named(sys.stdin):
+
+    def answer(file: Path) -> dict[str, object]:
+        return next(classifier.verdicts([file], [classifier.extractor.prepare(open_image(file))])).plain()
+
+    for file, found in Inbox(folder, answer).answers() if folder else _answered(sys.stdin, answer):
+        broken = {"image": printable(str(file)), "error": printable(str(found))}
+        say_json(broken if isinstance(found, UserError) else found, indent=None)
+
+
+def _answered(
+    lines: Iterable[str], answer: Callable[[Path], dict[str, object]]
+) -> Iterator[tuple[Path, dict[str, object] | UserError]]:
+    for file in (Path(line.rstrip("\n")) for line in lines if line.strip()):
         try:
-            found = next(classifier.verdicts([file], [classifier.extractor.prepare(open_image(file))])).plain()
+            yield file, answer(file)
         except UserError as error:
-            found = {"image": printable(str(file)), "error": printable(str(error))}
-        say_json(found, indent=None)
-
-
-def _named(lines: Iterable[str]) -> Iterator[Path]:
-    return (Path(line.rstrip("\n")) for line in lines if line.strip())
-
-
-def _sizes(folder: Path) -> Iterator[tuple[Path, int]]:
-    for file in sorted(folder.iterdir()):
-        with suppress(FileNotFoundError):  # moved away just now
-            if file.is_file() and not file.name.startswith("."):
-                yield file, file.stat().st_size
-
-
-def _appearing(folder: Path) -> Iterator[Path]:
-    """Files of a folder, those that are there first, then new ones, each once it is written (its size stays).
-
-    Hidden files are none of them: programs that copy write to such a name first, and rename.
-    """
-    done: set[Path] = set()
-    sizes: dict[Path, int] = {}
-    while True:
-        there = {file: size for file, size in _sizes(folder) if file not in done}
-        for file, size in there.items():
-            if size and sizes.get(file) == size:
-                done.add(file)
-                yield file
-        sizes = there
-        time.sleep(POLL)
+            yield file, error
 
 
 def loaded(params: Params, coverage: float | None = None, false_alarms: float | None = None) -> Classifier:

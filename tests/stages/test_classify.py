@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -161,10 +162,16 @@ def test_a_watched_folder_gives_what_is_in_it_and_what_comes(built: Path) -> Non
             assert json.loads(process.stdout.readline())["image"] == "inbox/first.png"
             shutil.copy("images/test/bee/0.png", inbox / "second.png")
             later = json.loads(process.stdout.readline())
+            whole = Path("images/test/cat/0.png").read_bytes()
+            (inbox / "second.png").write_bytes(whole[: len(whole) // 2])
+            time.sleep(1)
+            (inbox / "second.png").write_bytes(whole)
+            again = json.loads(process.stdout.readline())
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
     assert (later["image"], later["class"]) == ("inbox/second.png", "bee")
+    assert (again["image"], again["class"]) == ("inbox/second.png", "cat")
     assert process.returncode == 130
 
 
