@@ -1,6 +1,6 @@
 """Tables of text and figures, drawn for a given width: text folds, headings fold, figures are never shortened.
 
-Where even that does not fit, the table is drawn in parts below one another, each with the first column again.
+Where even that does not fit, the table is drawn in parts below one another, each with the columns that name its rows.
 """
 
 from __future__ import annotations
@@ -27,24 +27,32 @@ UNIT = re.compile(r"%|±|[a-zA-Zµ]{1,5}(/[a-z]+)?")
 
 def drawn(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
     """Draw a table in at most `width` columns, if its figures fit there; without a width, as wide as it is."""
+    above = f"{_folded(title, width)}\n" if title else ""
     texts = [[shown(cell) for cell in row] for row in rows]
     cells = [[row[i] for row in texts] for i in range(len(columns))]
     figures = [i > 0 and _are_figures(column) for i, column in enumerate(cells)]
     natural = [max(map(cell_len, (head, *column))) for head, column in zip(columns, cells, strict=True)]
     if width is None:
-        return _part(title, columns, cells, figures, natural, list(range(len(columns))), plain=True)
+        return above + _part(columns, cells, figures, natural, list(range(len(columns))), plain=True)
     least = [
         max(max(map(cell_len, column), default=0), *map(cell_len, head.split() or [""]))
         if is_figure
         else min(wide, NARROWEST)
         for head, column, is_figure, wide in zip(columns, cells, figures, natural, strict=True)
     ]
-    parts = _parts(least, width)
-    titles = [title, *[""] * (len(parts) - 1)]
-    return "\n\n".join(
-        _part(name, columns, cells, figures, _widths(natural, least, figures, part, width), part, plain=False)
-        for name, part in zip(titles, parts, strict=True)
+    parts = _parts(least, width, _named_by(cells, figures, least, width))
+    return above + "\n\n".join(
+        _part(columns, cells, figures, _widths(natural, least, figures, part, width), part, plain=False)
+        for part in parts
     )
+
+
+def _folded(title: str, width: int | None) -> str:
+    """Fold a title where the terminal ends, not where the table does."""
+    if width is None:
+        return title
+    console = Console(width=width)
+    return "\n".join(part.plain.rstrip() for part in Text(title).wrap(console, width))
 
 
 def _are_figures(cells: Sequence[str]) -> bool:
@@ -56,12 +64,26 @@ def _are_figures(cells: Sequence[str]) -> bool:
     )
 
 
-def _parts(least: Sequence[int], width: int) -> list[list[int]]:
-    """Which columns are drawn beside one another."""
-    parts = [[0]]
-    for i in range(1, len(least)):
-        if len(parts[-1]) > 1 and sum(least[j] + GAP for j in parts[-1]) + least[i] > width:
-            parts.append([0])
+def _named_by(cells: Sequence[Sequence[str]], figures: Sequence[bool], least: Sequence[int], width: int) -> int:
+    """How many of the first columns tell the rows apart, as far as they are text and leave room for each other one."""
+    n = 1
+    while (
+        len(set(zip(*cells[:n], strict=True))) < len(cells[0])
+        and n < len(cells)
+        and not figures[n]
+        and sum(least[: n + 1]) + GAP * (n + 1) + max(least[n + 1 :], default=0) <= width
+    ):
+        n += 1
+    return n
+
+
+def _parts(least: Sequence[int], width: int, repeated: int) -> list[list[int]]:
+    """Which columns are drawn beside one another: the first so many, and those that fit beside them."""
+    first = list(range(repeated))
+    parts = [list(first)]
+    for i in range(repeated, len(least)):
+        if len(parts[-1]) > repeated and sum(least[j] + GAP for j in parts[-1]) + least[i] > width:
+            parts.append(list(first))
         parts[-1].append(i)
     return parts
 
@@ -82,7 +104,6 @@ def _widths(
 
 
 def _part(
-    title: str,
     columns: Sequence[str],
     cells: Sequence[Sequence[str]],
     figures: Sequence[bool],
@@ -90,18 +111,12 @@ def _part(
     part: Sequence[int],
     plain: bool,
 ) -> str:
-    grid = Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        box=None if plain else box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-    )
+    grid = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i in part:
         grid.add_column(Text(columns[i]), justify="right" if figures[i] else "left", width=widths[i], overflow="fold")
     for row in zip(*(cells[i] for i in part), strict=True):
         grid.add_row(*map(Text, row))
-    room = sum(widths[i] for i in part) + (GAP + 1) * len(part) + cell_len(title)
+    room = sum(widths[i] for i in part) + (GAP + 1) * len(part)
     console = Console(file=StringIO(), width=room, color_system=None, legacy_windows=False)
     console.print(grid)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Tables at the width of a terminal: figures whole, text folded, nothing lost."""
 
 from collections import Counter
+from itertools import product
 
 import pytest
 from rich.cells import cell_len
@@ -60,3 +61,31 @@ def test_figures_are_right_and_text_is_left() -> None:
 @pytest.mark.parametrize("rows", [[], [["", "", ""]]])
 def test_an_empty_table_is_drawn(rows: list[list[str]]) -> None:
     assert "name" in drawn("", ["name", "a", "b"], rows, 80)
+
+
+LONG = "Eq. 11: 1295 atoms of 64 features, 100 steps, 35.76 firing"
+
+
+@pytest.mark.parametrize(("width", "lines"), [(None, 1), (80, 1), (30, 3)])
+def test_a_title_folds_where_the_terminal_ends_not_where_the_table_does(width: int | None, lines: int) -> None:
+    found = drawn(LONG, ["a", "b"], [["x", "1"]], width).splitlines()
+    assert " ".join(found[:lines]) == LONG
+    assert found[lines].split() == ["a", "b"]
+
+
+@pytest.mark.parametrize("width", [70, 50])
+def test_parts_have_the_columns_that_tell_their_rows_apart(width: int) -> None:
+    columns = ["data set", "extractor", "decoder", "paper", "here", "95 % interval", "exemplars"]
+    rows = [
+        [of, by, decoder, "97.48", "97.90", "96.90 to 98.90", str(10000 + i)]
+        for i, (of, by, decoder) in enumerate(product(["mnist", "cifar100"], ["none", "resnet152"], ["sum", "max"]))
+    ]
+    last = drawn("Title", columns, rows, width).split("\n\n")[-1].splitlines()
+    assert [line.split() for line in last[2:]] == [[*row[:3], row[6]] for row in rows]
+
+
+def test_columns_that_name_rows_leave_room_for_others() -> None:
+    rows = [["the same", f"another text {i}", "1234567890", "1234567890"] for i in range(3)]
+    last = drawn("", ["a", "b", "c", "d"], rows, 30).split("\n\n")[-1].splitlines()
+    assert last[0].split() == ["a", "d"]
+    assert max(map(cell_len, last)) <= 30
