@@ -44,7 +44,9 @@ def run(folders: Sequence[Path], as_json: bool) -> None:
         for row in rows
     ]
     columns = ["data set", "extractor", "decoder", "paper", "here", "95 % interval", "exemplars"]
-    table("Top-1 in percent (the paper's Tables 3 and 6; 50000 exemplars there)", columns, cells)
+    filled = len(columns) if any(row.ours is not None for row in rows) else 5
+    title = "Top-1 in percent (the paper's Tables 3 and 6; 50000 exemplars there)"
+    table(title, columns[:filled], [line[:filled] for line in cells])
     others = [[other.dataset, other.method, other.architecture, f"{other.top1:.2f}"] for other in OTHERS]
     table("Other spiking networks, as Table 6 has them", ["data set", "method", "architecture", "top-1"], others)
     say("; ".join(f"{method}: {source}" for method, source in SOURCES.items()))

@@ -71,4 +71,6 @@ def test_what_has_no_figures_is_one_line(project: Path, run: Run, content: str |
 @pytest.mark.parametrize("folder", ["nosuch", "."])
 def test_a_folder_that_is_named_has_to_have_figures(project: Path, run: Run, folder: str) -> None:
     assert "name folders of projects in which `dseld evaluate` has run" in run(f"paper {folder}", ok=False).stderr
-    assert "97.48" in run("paper").stdout
+    said = run("paper").stdout
+    assert "97.48" in said
+    assert "interval" not in said, "there is none to show"
