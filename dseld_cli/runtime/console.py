@@ -20,8 +20,11 @@ PATIENCE = 10.0
 """Seconds between lines of progress where there is no terminal."""
 MOMENT = 1.5
 """Seconds after which a person in front of a terminal is told what takes so long."""
-FIGURES = 56
-"""Characters that the figures of a bar take beside it: so many of so many, times, rate."""
+TIMES = len(" 12:34:56 left 12:34:56")
+RATE = len(" 12345 /s")
+"""Characters that the times, and the rate without its unit, take beside a bar."""
+BAR = (5, 40)
+"""Characters of a bar, at least and at most."""
 
 
 def say(text: str) -> None:
@@ -94,25 +97,37 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def _beside_figures(what: str, total: int, unit: str, width: int) -> tuple[str, int]:
+    """Share out what figures leave of a line of progress: the label, cut if it must be, and the bar's width."""
+    figures = len(f" {total}/{total}") + TIMES + (RATE + len(unit) if unit else 0)
+    least, most = BAR
+    label = line(what, max(16, width - figures - 1 - least))
+    return label, max(least, min(most, width - figures - 1 - len(label)))
+
+
 def _bar(items: Iterable[T], total: int, what: str, done: int, length: Callable[[T], int], unit: str) -> Iterator[T]:
     from rich import progress
     from rich.console import Console
+    from rich.table import Column
     from rich.text import Text
+
+    def whole() -> Column:
+        return Column(no_wrap=True)  # what does not fit is cut: a second line would be left behind at each step
 
     class Rate(progress.ProgressColumn):
         def render(self, task: progress.Task) -> Text:
             return Text(f"{task.speed:.0f} {unit}/s" if task.speed and unit else "")
 
     console = Console(stderr=True)
-    what = line(what, max(16, console.width - FIGURES))
+    what, wide = _beside_figures(what, total, unit, console.width)
     columns = (
         progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(max(2, min(40, console.width - FIGURES - len(what)))),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
+        progress.BarColumn(wide),
+        progress.MofNCompleteColumn(table_column=whole()),
+        progress.TimeElapsedColumn(table_column=whole()),
         progress.TextColumn("left"),
-        progress.TimeRemainingColumn(),
-        Rate(),
+        progress.TimeRemainingColumn(table_column=whole()),
+        *([Rate(table_column=whole())] if unit else []),
     )
     with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done)

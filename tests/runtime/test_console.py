@@ -1,5 +1,6 @@
 """Lines and progress, with and without a terminal."""
 
+import re
 import time
 
 import pytest
@@ -49,3 +50,34 @@ def test_what_takes_long_and_has_no_steps_is_named_on_a_terminal(
     with console.doing("loading \x1b"):
         time.sleep(takes)
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("width", "what", "total", "unit", "label"),
+    [
+        (80, "coding over the training images dictionary", 300, "", "coding over the training images dictionary"),
+        (80, "encoding batches", 123_456, "tiles", "encoding batches"),
+        (80, "a label of such a length that it has to lose its middle", 9, "", "a label of such a lengt"),
+        (200, "short", 3, "", "short"),
+    ],
+)
+def test_label_and_bar_have_what_the_figures_leave(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+    what: str,
+    total: int,
+    unit: str,
+    label: str,
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    list(console.track([total], total, what, length=lambda n: n, unit=unit))
+    drawn = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", capsys.readouterr().err)
+    first = next(line for line in re.split(r"[\r\n]+", drawn) if line.strip())
+    assert first.startswith(label)
+    assert "left" in first, "on one line"
+    assert len(first) <= width
+    assert 5 <= len(re.findall("[━╸╺]", first)) <= 40
+    assert width - len(first.rstrip()) < 4 + (len(f" 12345 {unit}/s") if unit else 0) or width == 200, "no room is left"
