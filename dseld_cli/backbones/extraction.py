@@ -303,7 +303,7 @@ def _batch(rows: range, prepared: list[Prepared], extractor: Backbone, images: I
 
 
 def _refused(why: str) -> UserError:
-    return UserError(f"{why}, or go on without such images: --broken skip")
+    return UserError(f"{why}, or go on without such images: extract.broken: skip (--broken skip)")
 
 
 def sensible(features: NDArray[np.float32], rows: Sequence[int], source: Sequence[str]) -> NDArray[np.float32]:

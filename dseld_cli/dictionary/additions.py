@@ -13,6 +13,7 @@ from dseld_cli import store
 from dseld_cli.backbones.base import arguments_of, restored
 from dseld_cli.backbones.blocks import by
 from dseld_cli.backbones.extraction import Work, extract, require_whole
+from dseld_cli.errors import UserError
 from dseld_cli.images.contents import digest
 from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
@@ -71,6 +72,7 @@ class Sources:
             UserError: if there is no such store or folder, or its images cannot be extracted.
 
         """
+        require_named(name)
         if not name.startswith(FOLDER):
             return store.open_store(Path(name), store.FeaturesInfo)
         path = extracted(name)
@@ -93,6 +95,20 @@ class Sources:
         extractor = restored(self.extractor, self.how.weights, self.device)
         blocks = by(self.does, arguments_of(self.extractor, self.how.weights, self.device), extractor)
         extract(found, extractor, path, {**facts, "contents_sha256": contents}, work, blocks).report()
+
+
+def require_named(source: str) -> None:
+    """Refuse what names no source, or a folder of images without saying that it is one.
+
+    Raises:
+        UserError: saying how sources are named.
+
+    """
+    path = source.removeprefix(FOLDER)
+    if path.strip() in ("", "."):
+        raise UserError("name what is to be added: folder:PATH for a folder of images, or a store of features")
+    if path == source and Path(path).is_dir() and Path(path).suffix != ".zarr":
+        raise UserError(f"{path} is a folder of images, or of something else: a folder of images is folder:{path}")
 
 
 def added_stores(additions: Sequence[str]) -> list[Path]:

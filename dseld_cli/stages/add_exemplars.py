@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from dseld_cli import store
 from dseld_cli.config.edit import edited
 from dseld_cli.config.load import load
 from dseld_cli.config.schema import Params
-from dseld_cli.dictionary.additions import FOLDER, Sources, listed, pictures
+from dseld_cli.dictionary.additions import FOLDER, Sources, listed, pictures, require_named
+from dseld_cli.dictionary.checks import merged
 from dseld_cli.dictionary.gramian_growth import Settings
 from dseld_cli.dictionary.growth import Cost, duplicates, grow, grow_both
 from dseld_cli.dictionary.manifest import Composition, Segment, compose
@@ -32,13 +34,14 @@ def run(params: Params, source: str | None = None, dry_run: bool = False) -> Non
             with engine(run.engine, run.scheduler, run.memory) as does:
                 say(str(grow(paths.DICTIONARY, _composed(params, base, does), track, does)))
             return
-        source = listed(source)
+        require_named(source := listed(source))
         params = load().model_copy(update={"run": run})  # as it is now that nobody else changes it
-        if known := source in params.additions:
+        if twin := next((one for one in params.additions if _same(one, source)), None):
+            source = twin
             say(f"{source} is among the additions already: nothing to add")
         if not dry_run:
             _add(params, base, source)
-        elif not known:
+        elif not twin:
             _foresee(params, base, source)
 
 
@@ -48,7 +51,10 @@ def _add(params: Params, base: store.Base, source: str) -> None:
     with engine(run.engine, run.scheduler, run.memory) as does:
         wanted = _composed(params.model_copy(update={"additions": additions}), base, does)
         if source not in params.additions:
+            _report_classes(wanted)
             _report_duplicates(wanted.segments[-1])
+            if source in map(str, (paths.features("test"), paths.features("val"))):
+                warn(f"{source} has the images that evaluate looks at: what is right about them will say nothing then")
         with edited({"additions": additions}):
             for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track, does):
                 say(str(done))
@@ -61,6 +67,28 @@ def _composed(params: Params, base: store.Base, does: Engine = HERE) -> Composit
     for name in wanted.unmatched:
         warn(f"{name} names no image of the base or an addition")
     return wanted
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of the same folder or store."""
+    (kind, place), (its_kind, its_place) = (
+        (source.startswith(FOLDER), source.removeprefix(FOLDER)) for source in (one, other)
+    )
+    return kind == its_kind and Path(place).expanduser().resolve() == Path(its_place).expanduser().resolve()
+
+
+def _report_classes(wanted: Composition) -> None:
+    """Say which classes are new, and warn of those that differ from one that is there in writing alone."""
+    before = merged(segment.classes for segment in wanted.segments[:-1])
+    unknown = [name for name in wanted.classes if name not in before]
+    if unknown:
+        say(f"new classes: {', '.join(unknown)}")
+    for name in unknown:
+        if alike := next((one for one in before if one.strip().casefold() == name.strip().casefold()), None):
+            warn(
+                f"class {name!r} joins beside {alike!r}: if they are the same, remove {wanted.segments[-1].name}, "
+                "rename its folder, and add it again"
+            )
 
 
 def _report_duplicates(new: Segment) -> None:

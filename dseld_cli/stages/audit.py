@@ -123,7 +123,8 @@ def run(params: Params, as_json: bool) -> None:
     if as_json:
         say_json(report)
     else:
-        _show(len(rows), features.shape("labels")[0], suspects, harmful, pairs)
+        left = int((~np.isin(features.read("source"), params.removals)).sum())
+        _show(len(rows), left, suspects, harmful, pairs)
         _show_pairs(equal)
 
 

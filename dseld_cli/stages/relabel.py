@@ -28,6 +28,8 @@ def run(params: Params, classes: Mapping[str, str]) -> None:
         UserError: if an image is not in the current dictionary, or no image is of that class.
 
     """
+    if any(not name.strip() for one in classes.items() for name in one):
+        raise UserError("relabel: an image and its class both have a name: dseld relabel IMAGE CLASS")
     base = store.open_store(paths.BASE, store.BaseInfo)
     with store.locked(paths.DICTIONARY):
         params = load().model_copy(update={"run": params.run})  # now that nobody else changes it

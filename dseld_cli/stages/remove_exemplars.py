@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,26 +34,44 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         UserError: if a name or a place is not in the current dictionary.
 
     """
+    if any(not name.strip() for name in names):
+        raise UserError("remove-exemplars: a name is empty: name images as data/dictionary.zarr's source does")
     base = store.open_store(paths.BASE, store.BaseInfo)
     with store.locked(paths.DICTIONARY):
         params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
         gone = {listed(name) for name in names} & set(params.additions)
         stay = [name for name in params.additions if name not in gone]
-        listing = params.model_copy(update={"additions": stay, "compact": compact or params.compact})
+        removals = [name for name in params.removals if not _of_any(name, gone, stay)]
+        relabels = [one for one in params.relabels if not _of_any(one.image, gone, stay)]
+        listing = params.model_copy(
+            update={
+                "additions": stay,
+                "removals": removals,
+                "relabels": relabels,
+                "compact": compact or params.compact,
+            }
+        )
         sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
         left = compose(base, listing, sources.features)
         images = [name for name in names if listed(name) not in gone] + [_at(left, place) for place in places]
         _require_known(images, left)
-        wanted = replace(left, removals=list(dict.fromkeys([*params.removals, *images])))
+        wanted = replace(left, removals=list(dict.fromkeys([*removals, *images])))
         _require_exemplars(wanted)
         run, settings = params.run, Settings(params.gramian.dtype, params.run.memory)
-        changes = {"additions": stay, "removals": wanted.removals, "compact": wanted.compact}
+        changes = {"additions": stay, "removals": wanted.removals, "compact": wanted.compact, "relabels": relabels}
         changes = {key: value for key, value in changes.items() if value != getattr(params, key)}
+        if "relabels" in changes:
+            changes["relabels"] = [one.model_dump(by_alias=True) for one in relabels]
         with engine(run.engine, run.scheduler, run.memory) as does, edited(changes):
             for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track, does):
                 say(str(done))
     say("next: `dvc repro` codes images over it and lets DVC keep this version; then commit with git")
     say("the cache and the remote still have what was removed: docs/growing.md says how to erase it")
+
+
+def _of_any(image: str, gone: Collection[str], stay: Collection[str]) -> bool:
+    """Whether an image is of an addition that goes: with it, its entries in lists go, so that it may come again."""
+    return any(image.startswith(f"{name}:") for name in gone) and not any(image.startswith(f"{name}:") for name in stay)
 
 
 def _at(left: Composition, place: int) -> str:

@@ -77,7 +77,7 @@ def test_images_of_classes_that_the_dictionary_lacks_are_the_unknown_of_a_split(
 
 
 def test_what_does_not_fit_is_refused_where_it_is_asked_for(built: Path, run: Run) -> None:
-    assert "run `dseld calibrate`" in run("classify images/test --coverage 0.9", ok=False).stderr
+    assert "run `dseld calibrate --decoder class-sum`" in run("classify images/test --coverage 0.9", ok=False).stderr
     run("calibrate")
     set_params(lca__lambda=0.7)
     assert "lambda" in run("classify images/test --coverage 0.9", ok=False).stderr

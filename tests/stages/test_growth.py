@@ -488,6 +488,50 @@ def test_an_addition_that_is_gone_can_be_removed(june: Path, run: Run) -> None:
     assert params.load().additions == []
 
 
+def test_an_addition_that_was_removed_comes_again_whole(june: Path, run: Run) -> None:
+    run("add-exemplars folder:june")
+    whole = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    images = [str(name) for name in whole.read("source") if str(name).startswith("folder:june:")]
+    run(f"remove-exemplars {images[0]}")
+    run(f"relabel {images[1]} bee")
+    run("remove-exemplars folder:june")
+    listed = params.load()
+    assert (listed.additions, listed.removals, listed.relabels) == ([], [], [])
+    run("add-exemplars folder:june")
+    assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint == whole.fingerprint
+
+
+def test_what_joins_is_looked_at(june: Path, run: Run) -> None:
+    image_folder(june / "july", {"Ant ": 2, "moth": 2}, seed=7)
+    said = run("add-exemplars folder:july")
+    assert "new classes: Ant , moth" in said.stdout
+    assert "class 'Ant ' joins beside 'ant'" in said.stderr and "moth" not in said.stderr
+    again = run(f"add-exemplars folder:{june}/july")
+    assert "folder:july is among the additions already" in again.stdout
+    assert params.load().additions == ["folder:june", "folder:july"]
+    image_folder(Path("images"), {"ant": 2, "bee": 2}, "test", seed=8)
+    run("extract --split test")
+    assert "images that evaluate looks at" in run("add-exemplars data/features/test.zarr").stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("add-exemplars june", "a folder of images is folder:june"),
+        ("add-exemplars ''", "name what is to be added"),
+        ("add-exemplars folder:", "name what is to be added"),
+        ("add-exemplars folder: --dry-run", "name what is to be added"),
+        ("remove-exemplars ''", "a name is empty"),
+        ("relabel '' ant", "an image and its class both have a name"),
+        ("relabel train/ant/0.png ''", "an image and its class both have a name"),
+    ],
+)
+def test_names_that_name_nothing_are_refused(june: Path, run: Run, command: str, said: str) -> None:
+    before = Path("params.yaml").read_bytes()
+    assert said in run(command, ok=False).stderr
+    assert Path("params.yaml").read_bytes() == before
+
+
 def test_a_removal_that_names_no_image_is_pointed_out(grown: Path, run: Run) -> None:
     set_params(removals=["train/0-5.png", "train/0-5.jpg"])
     said = " ".join(run("add-exemplars").stderr.split())

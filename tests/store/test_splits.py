@@ -47,3 +47,8 @@ def test_a_command_refuses_codes_of_another_split(coded: Path, run: Run) -> None
     shutil.rmtree(paths.codes("test"))
     shutil.copytree(paths.codes("train"), paths.codes("test"))
     assert "`dseld encode --split test` makes it anew" in run("decode", ok=False).stderr
+
+
+def test_what_is_missing_of_a_split_is_made_by_a_command_that_names_it(coded: Path, run: Run) -> None:
+    assert "run `dseld extract --split val` first" in run("decode --split val", ok=False).stderr
+    assert "run `dseld encode --split train` first" in run("decode --split train", ok=False).stderr
