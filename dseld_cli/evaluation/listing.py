@@ -37,7 +37,11 @@ def classes_in(file: Path) -> dict[str, str]:
     if "image" not in header or not column:
         raise UserError(f"--from {file}: it is no CSV table with the columns image and suggested, or image and class")
     rows = list(csv.DictReader(lines, delimiter=separator))
-    found = {row["image"]: uncell(row[column] or "") for row in _exemplars(file, rows)}
+    found: dict[str, str] = {}
+    for row in _exemplars(file, rows):
+        name = uncell(row[column] or "")
+        if found.setdefault(row["image"], name) != name:
+            raise UserError(f"--from {file}: {row['image']} is named twice, as {found[row['image']]} and as {name}")
     if empty := next((image for image, name in found.items() if not name.strip()), None):
         raise UserError(f"--from {file}: {empty} has nothing in the column {column}")
     return found

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +28,7 @@ from dseld_cli.evaluation.explain import explain
 from dseld_cli.evaluation.label_quality import FITTED_ON, label_quality, regressed
 from dseld_cli.evaluation.tables import csv_table
 from dseld_cli.runtime.budget import arrays_within
-from dseld_cli.runtime.console import say, say_json, table, track
+from dseld_cli.runtime.console import say, say_json, table, track, warn
 from dseld_cli.runtime.outputs import together
 from dseld_cli.runtime.text import json_text
 from dseld_cli.store import project as paths
@@ -32,6 +37,11 @@ SHOWN = 10
 """Rows of each table on the screen; the files have all."""
 PROOF = 3
 """Exemplars that are named against a label."""
+
+LABELS = paths.AUDIT / "labels.csv"
+FIGURES = paths.AUDIT / "audit.json"
+WRITTEN = "labels_sha256"
+"""What audit.json says of labels.csv as it was written."""
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -245,20 +255,40 @@ def _write(
         for one in suspects
     )
     exemplars = ([one.exemplar, one.label, f"{one.helped:.4f}", f"{one.harmed:.4f}"] for one in harmful)
+    table_of_labels = csv_table(
+        ["image", "exemplar", "label", "suggested", "quality", "share", "margin", "copies", "against"], labels
+    )
     content = {
-        paths.AUDIT / "labels.csv": csv_table(
-            ["image", "exemplar", "label", "suggested", "quality", "share", "margin", "copies", "against"], labels
-        ),
+        **_edited(table_of_labels),
+        LABELS: table_of_labels,
         paths.AUDIT / "exemplars.csv": csv_table(["image", "label", "helped", "harmed"], exemplars),
         paths.AUDIT / "pairs.csv": csv_table(
             ["image", "label", "exemplar", "its label", "cosine"],
             ([one.image, one.label, one.exemplar, one.its_label, f"{one.cosine:.4f}"] for one in equal),
         ),
-        paths.AUDIT / "audit.json": f"{json_text(report)}\n".encode(),
+        FIGURES: f"{json_text({**report, WRITTEN: _sha256(table_of_labels)})}\n".encode(),
     }
     with together() as aside:
         for path, data in content.items():
             aside(path).write_bytes(data)
+
+
+def _edited(new: bytes) -> dict[Path, bytes]:
+    """Keep a table of labels under another name that somebody worked on since it was written, as the guide says to."""
+    there = LABELS.read_bytes() if LABELS.exists() else new
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        if json.loads(FIGURES.read_bytes())[WRITTEN] == _sha256(there):
+            return {}
+    if there == new:
+        return {}
+    names = (LABELS.with_name(f"labels.edited{n or ''}.csv") for n in count())
+    place = next(name for name in names if not name.exists() or name.read_bytes() == there)
+    warn(f"{LABELS} was edited since it was written: kept as {place}")
+    return {place: there}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _show(
@@ -281,8 +311,7 @@ def _show_pairs(equal: Sequence[Pair]) -> None:
         title = f"{len(equal)} pairs are equal or nearly, and of different classes"
         table(title, ["image", "label", "exemplar", "its label", "cosine"], rows)
     say(f"{paths.AUDIT}/labels.csv, exemplars.csv, pairs.csv, audit.json")
-    file = paths.AUDIT / "labels.csv"
     say(
-        f"the first are the surest: leave in {file} what is wrong, then `dseld relabel --from {file}`, or "
+        f"the first are the surest: leave in {LABELS} what is wrong, then `dseld relabel --from {LABELS}`, or "
         "`dseld remove-exemplars`"
     )

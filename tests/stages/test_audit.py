@@ -98,6 +98,28 @@ def test_its_table_is_what_relabel_takes_and_the_list_brings_the_old_labels_back
     assert store.open_store(paths.DICTIONARY, store.DictionaryInfo).fingerprint == fingerprint
 
 
+def test_a_table_that_somebody_worked_on_is_kept(mislabelled: Path, run: Run) -> None:
+    table, kept = Path("data/audit/labels.csv"), Path("data/audit/labels.edited.csv")
+    for _ in range(2):
+        assert "kept as" not in run("audit").stderr
+    written = table.read_bytes()
+    mine = b"\n".join(written.splitlines()[:3])
+    table.write_bytes(mine)
+    assert f"{table} was edited since it was written: kept as {kept}" in run("audit").stderr
+    assert (table.read_bytes(), kept.read_bytes()) == (written, mine)
+    assert "kept as" not in run("audit").stderr
+    table.write_bytes(mine[:-1])
+    run("audit")
+    assert kept.read_bytes() == mine
+    assert Path("data/audit/labels.edited1.csv").read_bytes() == mine[:-1]
+
+
+def test_two_classes_of_one_image_are_refused(mislabelled: Path, run: Run) -> None:
+    Path("twice.csv").write_text("image,class\ntrain/ant/0.png,bee\ntrain/ant/0.png,cat\n")
+    said = run("relabel --from twice.csv", ok=False).stderr
+    assert "train/ant/0.png is named twice, as bee and as cat" in said
+
+
 def test_a_decoder_learns_from_the_right_labels(mislabelled: Path, run: Run) -> None:
     run("relabel train/bee/3.png ant")
     run("relabel train/bee/3.png cat")
