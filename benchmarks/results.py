@@ -61,7 +61,7 @@ RUNS = {
     "kill": "kill.py {work}/kill",
     "reconstruction-mnist": "said.py {work}/mnist reconstruct",
     "reconstruction-cifar10": "said.py {work}/cifar10-pixels reconstruct",
-    "scale": "scale.py {work}/scale --memory 6GiB --images 40 --lambda 25",
+    "scale": "scale.py {work}/scale --memory 6GiB --images 200 --lambda 25",
     "scale-model": "scale_model.py",
     "cluster": "cluster.py {work}/cluster",
     "engines": "engines.py {work}/cifar10-val --images 2000 --repeats 2",

@@ -57,7 +57,8 @@ def gc(
     Stores whose chunks lie on object storage (data.store) leave their objects
     there when another takes their place, so that DVC can go back to them.
     Kept are those of stores and drafts in data/, of additions in params.yaml,
-    and of all that DVC's cache has: fetch what other clones may go back to by `dvc fetch --all-commits`.
+    and of all that DVC's cache has: fetch what other clones may go back to by
+    dvc fetch --all-commits.
 
     [dim]Example:[/dim]  dseld gc
     [dim]Example:[/dim]  dvc gc --all-commits && dseld gc --older-than 7 --yes

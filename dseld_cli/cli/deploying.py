@@ -27,9 +27,9 @@ def deploy_check(
 
     Reads data/dictionary.zarr and the features of val, on which scales and
     spikes are chosen, and of test; writes data/deploy/<atoms>.json. Codes the
-    same images in floating point, in integers as Intel's Loihi 2 computes them, in
-    one layer (through the Gramian) and in two (through the atoms and back), and
-    with binary spikes; reads them with params.yaml's decoders. Messages and
+    same images in floating point, in integers as Intel's Loihi 2 computes them,
+    in one layer (through the Gramian) and in two (through the atoms and back),
+    and with binary spikes; reads them with params.yaml's decoders. Messages and
     synaptic operations are counted, energy is estimated, nothing runs on a chip.
 
     [dim]Example:[/dim]  dseld deploy-check --images 500

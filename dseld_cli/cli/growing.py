@@ -131,7 +131,8 @@ def audit(given: Given, as_json: Json = False) -> None:
     is coded with its own atom or a copy of it: where the others speak for
     another class, one of the two is wrong. Also exemplars that speak more for
     other classes than for their own, and classes that take from others. Writes
-    data/audit/labels.csv, exemplars.csv and audit.json, the clearest first.
+    data/audit/labels.csv, exemplars.csv, pairs.csv and audit.json, the clearest
+    first.
 
     [dim]Example:[/dim]  dseld encode --split train --images all && dseld audit
     [dim]Example:[/dim]  dseld relabel --from data/audit/labels.csv

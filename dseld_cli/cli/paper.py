@@ -115,8 +115,8 @@ def sweep(
 
     Reads data/dictionary.zarr, of which each size takes the first so many, and
     data/features/<split>.zarr (train.zarr as well, if params.yaml lists trained
-    decoders); writes data/sweeps/SPLIT/KEY.csv and KEY.png. Settings are chosen on
-    the val split (params.yaml, extract.splits); test is for the last figure.
+    decoders); writes data/sweeps/SPLIT/KEY.csv and KEY.png. Settings are chosen
+    on the val split (params.yaml, extract.splits); test is for the last figure.
     Backbones need new features: queue them with
     dvc exp run --queue -S extract.backbone=resnet50,vgg16 instead.
 

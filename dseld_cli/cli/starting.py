@@ -32,8 +32,9 @@ def init(
     A preset is digits, mnist, fashion-mnist, or DATASET-BACKBONE: cifar10,
     cifar100 or imagenet with resnet152, resnet50, efficientnet_v2_s,
     densenet121, mobilenet_v3_large, inception_v3, vgg16 or efficientnet_lite0,
-    at the paper's 50,000 exemplars, lambda 2 and 100 steps. Images of your own: start from digits,
-    then dseld extract --dataset folder:PATH --backbone NAME --save.
+    at the paper's 50,000 exemplars, lambda 2 and 100 steps. Images of your own:
+    start from digits, then
+    dseld extract --dataset folder:PATH --backbone NAME --save.
 
     [dim]Example:[/dim]  dseld init cifar --preset cifar100-resnet152 --data-root ~/data
     [dim]Example:[/dim]  cd cifar && dvc repro

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import dseld_cli
 from dseld_cli.cli.app import app
@@ -34,6 +35,13 @@ def test_help_of_a_command_has_an_example_and_fits_a_terminal(
     assert max(map(len, said.splitlines())) <= 80
     assert "…" not in said
     assert "<bool>" not in said
+
+
+def test_no_line_of_a_command_s_help_breaks_in_80_columns() -> None:
+    """Each is printed as it is, two columns from the left and from the right."""
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        for line in (command.help or "").splitlines()[1:]:
+            assert len(re.sub(r"\[/?dim\]", "", line)) <= 78, (name, line)
 
 
 def test_help_tells_what_a_key_is_and_its_value_here(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
