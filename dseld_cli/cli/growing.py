@@ -169,7 +169,8 @@ def condense(
     [dim]Example:[/dim]  dseld condense --lose 0.3 --save && dvc repro
     """
     if (keep is None) == (lose is None):
-        raise UserError("give --keep N, how many exemplars are kept, or --lose POINTS, how much accuracy may be lost")
+        one = "one of " if keep is not None else ""
+        raise UserError(f"give {one}--keep N, how many exemplars are kept, or --lose POINTS, how much may be lost")
     require_count("--keep", keep)
     if lose is not None and not 0 <= lose <= 100:
         raise UserError(f"--lose {lose:g}: should be from 0 to 100 points")

@@ -92,7 +92,7 @@ def _features(dictionary: store.Dictionary) -> store.Features:
     if not store.present(path):
         raise StoreMissing(
             f"no features of the {SPLIT} split, to learn this on: add {SPLIT} to extract.splits in params.yaml, run "
-            " `dseld extract` and `dseld build-dict`"
+            "`dseld extract` and `dseld build-dict`"
         )
     features = store.open_store(path, store.FeaturesInfo)
     require_same_extractor(features, dictionary)

@@ -10,9 +10,10 @@ from dseld_cli.errors import UserError
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import chunks, codec, disk
 from dseld_cli.store.draft import Draft, left_behind
+from dseld_cli.store.project import kind_at
 from dseld_cli.store.provenance import INFOS, ArrayMark, parse
 from dseld_cli.store.reader import Store, fingerprint_of, open_store, spec_of
-from dseld_cli.store.spec import MEANINGS, Spec
+from dseld_cli.store.spec import MADE_BY, MEANINGS, Spec
 
 ENDINGS = (disk.ENDING, f"{disk.ENDING}.partial", f"{disk.ENDING}.retired")
 
@@ -60,7 +61,10 @@ def check(path: Path, repair: bool = False, track: Track = quiet) -> Found:
     kind = disk.kind_of(path)
     info = next((info for info in INFOS if info.kind == kind), None)
     if info is None:
-        return Found(path, True, "no store of dseld's: its zarr.json has no mark, or one of a kind that is unknown")
+        makes = MADE_BY.get(kind_at(path) or "")
+        remedy = f": move it away, and run `{makes}`" if makes else ""
+        why = "its zarr.json has no mark, or one of a kind that is unknown"
+        return Found(path, True, f"no store of dseld's, as {why}{remedy}")
     try:
         return _store(open_store(path, info), track)
     except UserError as error:

@@ -33,6 +33,14 @@ MADE_OF = MappingProxyType(
 """Kind of store, and what kind it is made of and where that lies."""
 
 
+def kind_at(path: Path) -> str | None:
+    """Kind of the store that belongs at a path below data/; None elsewhere."""
+    if path.parts[:1] != DATA.parts or len(path.parts) < 2:
+        return None
+    first = path.parts[1].removesuffix(".zarr")
+    return {"decoders": "network", "baselines": "baseline"}.get(first, first)
+
+
 def features(split: str) -> Path:
     """Features of a split, "train" or "test"."""
     return DATA / "features" / f"{split}.zarr"

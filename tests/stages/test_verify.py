@@ -156,6 +156,11 @@ def test_what_is_not_ours_is_named_and_left(small: Path) -> None:
         assert (mine / "photo.jpg").read_text() == "mine"
 
 
+def test_a_mark_that_cannot_be_read_is_named_with_what_makes_the_store(small: Path) -> None:
+    (paths.GRAMIAN / "zarr.json").write_bytes(b"x")
+    assert "move it away, and run `dseld gramian`" in verify("--repair").stdout
+
+
 def test_stores_elsewhere_are_looked_through_when_named(small: Path, tmp_path: Path) -> None:
     shutil.copytree(paths.BASE, tmp_path / "elsewhere.zarr")
     (tmp_path / "elsewhere.zarr/atoms/c/0/0").write_bytes(b"")

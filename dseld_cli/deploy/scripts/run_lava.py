@@ -12,11 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from lava.lib.optimization.solvers.lca.process import LCA1Layer, LCA2Layer
-from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi1SimCfg
-from lava.proc.io import sink
+try:
+    import numpy as np
+    from lava.lib.optimization.solvers.lca.process import LCA1Layer, LCA2Layer
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi1SimCfg
+    from lava.proc.io import sink
+except ImportError as error:
+    sys.exit(f"{error}: the head of {__file__} says what to install")
 
 
 def network(facts: Any, weights: Any, drive: Any) -> Any:

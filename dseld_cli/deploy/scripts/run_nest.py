@@ -11,8 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nest
-import numpy as np
+try:
+    import nest
+    import numpy as np
+except ImportError as error:
+    sys.exit(f"{error}: the head of {__file__} says what to install")
 
 CLOSE = 1e-4
 """Of the largest activation: the codes that are expected were computed in float32."""

@@ -14,11 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nir
-import norse.torch
-import numpy as np
-import torch
-from norse.torch.functional.reset import reset_subtract
+try:
+    import nir
+    import norse.torch
+    import numpy as np
+    import torch
+    from norse.torch.functional.reset import reset_subtract
+except ImportError as error:
+    sys.exit(f"{error}: the head of {__file__} says what to install")
 
 
 def spikes(graph: Any, features: Any, facts: Any) -> Any:
