@@ -180,7 +180,7 @@ class Encoder:
 
         if self._working_sets is None:
             screen = Screen(self.atoms, self.device, self.bfloat16, self.images)
-            self._working_sets = WorkingSets(self.atoms, screen, self.params, self.gramian)
+            self._working_sets = WorkingSets(self.atoms, screen, self.params, self.gramian, self.batch)
         report = Report.empty(len(features))
         outcomes = self._working_sets.encode(features, excluded, report)
         rest = [i for i in range(len(features)) if i not in outcomes]

@@ -76,7 +76,7 @@ DIVERGED = 1e30
 
 TYPICAL = 512
 """Neurons of a working set to provide for, on average: CIFAR-10 features need 250, MNIST pixels 200. Where a batch
-needs more, its images are put off and coded in batches of half the size."""
+needs more, the images that need most are put off, and coded in batches of as many as could stay."""
 
 LARGEST = 8192
 """No working set grows beyond this: its sub-Gramian alone takes 256 MiB."""
@@ -126,10 +126,12 @@ class Image:
 
 
 class WorkingSets:
-    """Codes batches of images over some atoms, as far as they can be proved."""
+    """Codes batches of images over some atoms, as far as they can be proved, in memory that is provided for `most`."""
 
-    def __init__(self, atoms: Atoms, screen: Screen, params: LCAParams, gramian: GramianTiles | None) -> None:
-        self.atoms, self.screen, self.params = atoms, screen, params
+    def __init__(
+        self, atoms: Atoms, screen: Screen, params: LCAParams, gramian: GramianTiles | None, most: int
+    ) -> None:
+        self.atoms, self.screen, self.params, self.most = atoms, screen, params, most
         self.gramian = StoredGramian(gramian) if gramian else None
 
     def encode(self, features: Float32, excluded: Sequence[Int64], report: Report) -> dict[int, Outcome]:
@@ -139,8 +141,8 @@ class WorkingSets:
         while parts:
             part = parts.pop()
             later = self._encode(features, part, excluded, report, outcomes)
-            half = (len(part) + 1) // 2
-            parts += [later[start : start + half] for start in range(0, len(later), half)]
+            stayed = max(1, len(part) - len(later))
+            parts += [later[start : start + stayed] for start in range(0, len(later), stayed)]
         return outcomes
 
     def _encode(
@@ -172,14 +174,14 @@ class WorkingSets:
             stay = [image for image in images if image not in joined]
             images = stay + self._simulate(joined, rows, precision, report, outcomes)
         for _ in range(MAX_ROUNDS):
-            images = put_off(images, len(part), later)
-            images = self._round(images, len(part), rows, products, report, outcomes, later)
+            images = put_off(images, self.most, later)
+            images = self._round(images, rows, products, report, outcomes, later)
             if not images:
                 break
         return later
 
     def _round(
-        self, images: list[Image], batch: int, rows: Rows, products: Products, report: Report,
+        self, images: list[Image], rows: Rows, products: Products, report: Report,
         outcomes: dict[int, Outcome], later: list[int],
     ) -> list[Image]:  # fmt: skip
         """Screen all atoms for images, and follow those whose path moves; which images are to be screened again."""
@@ -193,13 +195,13 @@ class WorkingSets:
         positions = {image.number: i for i, image in enumerate(images)}
         lost = []
         for look in range(MAX_LOOKS + 1):
-            moving = put_off(moving, batch, later)
+            moving = put_off(moving, self.most, later)
             moving = self._simulate(moving, rows, products.precision, report, outcomes)
             if not moving or look == MAX_LOOKS:
                 break
             with report.phase("watch"):
                 wanted = np.concatenate([image.watched[0] for image in moving])
-                if rows.atoms.resident is None and len(np.union1d(wanted, rows.ids)) > len(images) * TYPICAL:
+                if rows.atoms.resident is None and len(np.union1d(wanted, rows.ids)) > self.most * TYPICAL:
                     break
                 report.reads += rows.fetch(wanted)
                 found = on_all_cores(
@@ -349,20 +351,20 @@ def skipped(images: Sequence[Image]) -> Ragged:
     return Ragged.of([np.union1d(image.working_set.atoms, image.excluded) for image in images])
 
 
-def put_off(images: list[Image], batch: int, later: list[int]) -> list[Image]:
-    """Images that fit in memory together, of a batch of so many: the others, those of most neurons, go to `later`."""
-    if not crowded(images, batch):
+def put_off(images: list[Image], most: int, later: list[int]) -> list[Image]:
+    """Images that fit in memory that is provided for so many: the others, those of most neurons, go to `later`."""
+    if not crowded(images, most):
         return images
     stay = sorted(images, key=lambda image: len(image.working_set))
-    while len(stay) > 1 and crowded(stay, batch):
+    while len(stay) > 1 and crowded(stay, most):
         later.append(stay.pop().number)
     return stay
 
 
-def crowded(images: Iterable[Image], batch: int) -> bool:
-    """Whether these images' working sets, or sub-Gramians, take more memory than `memory_needed` said of the batch."""
+def crowded(images: Iterable[Image], most: int) -> bool:
+    """Whether these images' working sets, or sub-Gramians, take more memory than `memory_needed` said of so many."""
     sizes = np.array([len(image.working_set) for image in images])
-    return bool(sizes.sum() > batch * TYPICAL or (sizes**2).sum() > batch * TYPICAL**2 + LARGEST**2)
+    return bool(sizes.sum() > most * TYPICAL or (sizes**2).sum() > most * TYPICAL**2 + LARGEST**2)
 
 
 def memory_needed(batch: int, n_atoms: int, n_features: int, steps: int) -> int:

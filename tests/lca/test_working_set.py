@@ -164,7 +164,7 @@ def test_images_whose_working_sets_do_not_fit_together_are_coded_in_smaller_batc
     S, Phi = clustered()
     params = LCAParams(2.0, 100.0, 100)
     with mock.patch.multiple(working_set, START=20, MOST_VIOLATORS=60, TYPICAL=20, LARGEST=200):
-        coded = encode(S, Phi, params)
+        coded = encode(S, Phi, params, batch=len(S))
     assert coded.report.proved.all()
     assert coded.report.products.max() > 8
     assert_same(coded, S, Phi, params)
@@ -173,6 +173,10 @@ def test_images_whose_working_sets_do_not_fit_together_are_coded_in_smaller_batc
 def test_matrices_of_working_sets_never_take_more_memory_together_than_was_said(monkeypatch):
     """Neither at first, nor when hundreds of atoms join many images at once."""
     S, Phi = clustered()
+
+    def together():
+        return encode(S, Phi, LCAParams(2.0), batch=len(S))
+
     taken, simulate = [], working_set.WorkingSets._simulate
 
     def watched(self, images, *rest):
@@ -182,12 +186,12 @@ def test_matrices_of_working_sets_never_take_more_memory_together_than_was_said(
     monkeypatch.setattr(working_set.WorkingSets, "_simulate", watched)
     small = {"START": 20, "TYPICAL": 20, "LARGEST": 200, "MOST_VIOLATORS": 60}
     with mock.patch.multiple(working_set, **small):
-        assert_same(encode(S, Phi, LCAParams(2.0)), S, Phi, LCAParams(2.0))
+        assert_same(together(), S, Phi, LCAParams(2.0))
         assert max(taken) <= len(S) * 20**2 + 200**2
     all_at_once = mock.patch.object(working_set, "put_off", lambda images, *_: images)
     with mock.patch.multiple(working_set, **small), all_at_once:
         taken.clear()
-        encode(S, Phi, LCAParams(2.0))
+        together()
         assert max(taken) > len(S) * 20**2 + 200**2, "the problem is too small to show anything"
 
 
