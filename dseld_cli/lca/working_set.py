@@ -76,7 +76,7 @@ DIVERGED = 1e30
 
 TYPICAL = 512
 """Neurons of a working set to provide for, on average: CIFAR-10 features need 250, MNIST pixels 200. Where a batch
-needs more, the images that need most are put off, and coded in batches of as many as could stay."""
+needs more, the images that need most wait until the others are done."""
 
 LARGEST = 8192
 """No working set grows beyond this: its sub-Gramian alone takes 256 MiB."""
@@ -107,6 +107,7 @@ class Image:
         path: A (C, f), c (C,), gap (C,) of the path's knots.
         watched: atoms that came within SLACK of lambda when all were screened, and their excesses.
         covered: how far the path may move from that one before the list says nothing.
+        fresh: whether the sketch has not been asked about it.
 
     """
 
@@ -119,6 +120,11 @@ class Image:
     path: tuple[Float64, Float64, Float64] = (np.zeros((0, 0)), np.zeros(0), np.zeros(0))
     watched: tuple[Int64, Float32] = (np.zeros(0, np.int64), np.zeros(0, np.float32))
     covered: float = 0.0
+    fresh: bool = True
+
+    def waiting(self) -> Image:
+        """Keep its working set's atoms and nothing else, until there is room for their matrix."""
+        return Image(self.number, self.features, self.excluded, WorkingSet(self.working_set.atoms), fresh=False)
 
     def admit(self, atoms: Int64) -> None:
         """Let atoms into the working set."""
@@ -137,40 +143,37 @@ class WorkingSets:
     def encode(self, features: Float32, excluded: Sequence[Int64], report: Report) -> dict[int, Outcome]:
         """Code images (B, N) as far as they can be proved or found unstable: outcomes by image."""
         outcomes: dict[int, Outcome] = {}
-        parts = [list(range(len(features)))] if len(features) else []
-        while parts:
-            part = parts.pop()
-            later = self._encode(features, part, excluded, report, outcomes)
-            stayed = max(1, len(part) - len(later))
-            parts += [later[start : start + stayed] for start in range(0, len(later), stayed)]
+        products = self.screen.prepare(len(features))
+        waiting = self._begun(features, excluded, products, report) if len(features) else []
+        while waiting:
+            later: list[Image] = []
+            part = put_off(waiting, self.most, later)
+            self._encode(part, products, report, outcomes, later)
+            waiting = later
         return outcomes
 
-    def _encode(
-        self,
-        features: Float32,
-        part: list[int],
-        excluded: Sequence[Int64],
-        report: Report,
-        outcomes: dict[int, Outcome],
-    ) -> list[int]:
-        """Code some images; which of them are put off, because they do not fit in memory together."""
+    def _begun(
+        self, features: Float32, excluded: Sequence[Int64], products: Products, report: Report
+    ) -> list[Image]:  # fmt: skip
+        """Begin working sets with the atoms of largest |b|."""
         with report.phase("driving input"):
-            products = self.screen.prepare(len(part))
-            precision = products.precision
-            own = Ragged.of([excluded[i] for i in part])
             floor = 0.5 * self.params.lambda_
-            start, cost = self.screen.strongest(features[part], START, floor, own, products)
-            report.products[part] += cost
+            start, cost = self.screen.strongest(features, START, floor, Ragged.of(excluded), products)
+            report.products += cost
             report.reads += self.screen.sketch is None
-        images = [
-            Image(i, features[i], excluded[i], WorkingSet(start.of(row)[0][:START])) for row, i in enumerate(part)
-        ]
-        rows = Rows(self.atoms)
-        later: list[int] = []
+        return [Image(i, image, excluded[i], WorkingSet(start.of(i)[0][:START])) for i, image in enumerate(features)]
+
+    def _encode(
+        self, images: list[Image], products: Products, report: Report, outcomes: dict[int, Outcome],
+        later: list[Image],
+    ) -> None:  # fmt: skip
+        """Code images that fit in memory together, but for those that turn out not to, which are added to `later`."""
+        rows, precision = Rows(self.atoms), products.precision
         images = self._simulate(images, rows, precision, report, outcomes)
-        if self.screen.sketch and images:
+        fresh = [image for image in images if image.fresh]
+        if self.screen.sketch and fresh:
             with report.phase("sketch"):
-                joined = self._guess(images, rows, products, report)
+                joined = self._guess(fresh, rows, products, report)
             stay = [image for image in images if image not in joined]
             images = stay + self._simulate(joined, rows, precision, report, outcomes)
         for _ in range(MAX_ROUNDS):
@@ -178,11 +181,10 @@ class WorkingSets:
             images = self._round(images, rows, products, report, outcomes, later)
             if not images:
                 break
-        return later
 
     def _round(
         self, images: list[Image], rows: Rows, products: Products, report: Report,
-        outcomes: dict[int, Outcome], later: list[int],
+        outcomes: dict[int, Outcome], later: list[Image],
     ) -> list[Image]:  # fmt: skip
         """Screen all atoms for images, and follow those whose path moves; which images are to be screened again."""
         with report.phase("screen"):
@@ -351,13 +353,13 @@ def skipped(images: Sequence[Image]) -> Ragged:
     return Ragged.of([np.union1d(image.working_set.atoms, image.excluded) for image in images])
 
 
-def put_off(images: list[Image], most: int, later: list[int]) -> list[Image]:
+def put_off(images: list[Image], most: int, later: list[Image]) -> list[Image]:
     """Images that fit in memory that is provided for so many: the others, those of most neurons, go to `later`."""
     if not crowded(images, most):
         return images
     stay = sorted(images, key=lambda image: len(image.working_set))
     while len(stay) > 1 and crowded(stay, most):
-        later.append(stay.pop().number)
+        later.append(stay.pop().waiting())
     return stay
 
 

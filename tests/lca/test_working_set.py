@@ -166,7 +166,7 @@ def test_images_whose_working_sets_do_not_fit_together_are_coded_in_smaller_batc
     with mock.patch.multiple(working_set, START=20, MOST_VIOLATORS=60, TYPICAL=20, LARGEST=200):
         coded = encode(S, Phi, params, batch=len(S))
     assert coded.report.proved.all()
-    assert coded.report.products.max() > 8
+    assert coded.report.products.max() > coded.report.products.min(), "who waits is screened once more"
     assert_same(coded, S, Phi, params)
 
 
