@@ -64,7 +64,7 @@ RUNS = {
     "scale": "scale.py {work}/scale --memory 6GiB --images 200 --lambda 25",
     "scale-model": "scale_model.py",
     "cluster": "cluster.py {work}/cluster",
-    "engines": "engines.py {work}/cifar10-val --images 2000 --repeats 2",
+    "engines": "engines.py {work}/cifar10-val --images 6000 --repeats 2",
     "condense-mnist": "condense.py --train {work}/mnist-train.npz --test {work}/mnist-test.npz --lambda 2 "
     "--sizes 25000 10000 5000 2000",
     "condense-cifar10": "condense.py --train {work}/cifar10-train.npz --test {work}/cifar10-test.npz --lambda 2 "
