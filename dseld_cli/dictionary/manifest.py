@@ -221,9 +221,10 @@ def compose(base: store.Base, listed: Listed, features: Callable[[str], store.Fe
     wanted = Composition(segments, listed.removals, listed.compact)
     if unknown := sorted(set(relabels.values()) - set(wanted.classes)):
         image = next(name for name, its in relabels.items() if its == unknown[0])
+        known = ", ".join(wanted.classes[:10])
         raise UserError(
-            f"relabels: {image} as {unknown[0]}, a class that no image has; known are {', '.join(wanted.classes[:10])}: "
-            "take the line off params.yaml's relabels, or keep an addition that has the class"
+            f"relabels: {image} as {unknown[0]}, a class that no image has; known are {known}: take the line off "
+            "params.yaml's relabels, or keep an addition that has the class"
         )
     return wanted
 
