@@ -9,10 +9,8 @@ either engine in turn. Exit code 1 where codes differ or a block was taken over 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +18,7 @@ import time
 from pathlib import Path
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 from facts import keep, takes_json
 from project import codes_fingerprint, dseld, features, project
 
@@ -33,8 +31,9 @@ encoding.BATCH = 20
 from dseld_cli.cli.app import app
 app(sys.argv[1:])
 """
-EVERY = (0.1, 0.8)
-"""Seconds between kills of workers."""
+EVERY = (1.0, 4.0)
+"""Seconds between kills of workers, which take some two to start: faster, and none does a block."""
+WORKERS = 2
 
 
 def encode(folder: Path, *engine: str) -> subprocess.Popen[bytes]:
@@ -43,20 +42,35 @@ def encode(folder: Path, *engine: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-class Killer(threading.Thread):
-    """Kills a random worker every now and then, until it is told to stop."""
+class Workers(threading.Thread):
+    """Workers of a scheduler, of which a random one is killed, and another started, every now and then until the end.
 
-    def __init__(self, client: Client, draw: random.Random, most: int) -> None:
+    Dask's own nanny gives up on a worker that is killed while it starts.
+    """
+
+    def __init__(self, scheduler: str, draw: random.Random, most: int) -> None:
         super().__init__()
-        self.client, self.draw, self.most, self.killed, self.over = client, draw, most, 0, threading.Event()
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler]
+        self.command = [*command, "--nthreads", "1", "--no-nanny", "--memory-limit", "0", "--no-dashboard"]
+        self.draw, self.most, self.killed, self.over = draw, most, 0, threading.Event()
+        self.there = [self._new() for _ in range(WORKERS)]
+
+    def _new(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def run(self) -> None:
         """Kill."""
-        while not self.over.wait(self.draw.uniform(*EVERY)) and self.killed < self.most:
-            pids = list(self.client.run(os.getpid, on_error="ignore").values())
-            if pids:
-                os.kill(self.draw.choice(pids), signal.SIGKILL)
+        while not self.over.wait(self.draw.uniform(*EVERY)):
+            if self.killed < self.most:
+                self._kill(i := self.draw.randrange(WORKERS))
                 self.killed += 1
+                self.there[i] = self._new()
+        for i in range(WORKERS):
+            self._kill(i)
+
+    def _kill(self, i: int) -> None:
+        self.there[i].kill()
+        self.there[i].wait()
 
 
 def twice(folder: Path) -> int:
@@ -84,23 +98,18 @@ def main() -> None:
     began = time.monotonic()
     assert encode(folder).wait() == 0
     seconds, whole = time.monotonic() - began, codes_fingerprint(folder)
-    workers = drivers = runs = doubled = 0
+    drivers = runs = doubled = 0
     different = []
     dask.config.set({"distributed.scheduler.allowed-failures": 10_000})
-    with (
-        LocalCluster(
-            2, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0", silence_logs=50
-        ) as there,
-        Client(there, set_as_default=False) as client,
-    ):
+    with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as there:
         engine = ("--engine", "dask", "--scheduler", there.scheduler_address)
-        while workers < wanted.workers_killed or drivers < wanted.drivers_killed:
+        its = Workers(there.scheduler_address, draw, wanted.workers_killed)
+        its.start()
+        while its.killed < wanted.workers_killed or drivers < wanted.drivers_killed:
             shutil.rmtree(folder / paths.codes("test"))
-            killer = Killer(client, draw, wanted.workers_killed - workers)
-            killer.start()
             driver, ended = encode(folder, *engine), False
             if drivers < wanted.drivers_killed:
-                time.sleep(draw.uniform(1.0, 1.0 + seconds))
+                time.sleep(draw.uniform(1.0, 1.0 + 2 * seconds))
                 ended = driver.poll() is None
                 driver.kill()
             said = driver.communicate()[1]
@@ -111,16 +120,18 @@ def main() -> None:
                 said, code = again.communicate()[1], again.returncode
             else:
                 code = driver.returncode
-            killer.over.set()
-            killer.join()
-            workers, runs = workers + killer.killed, runs + 1
+            runs += 1
             if code or codes_fingerprint(folder) != whole:
                 different.append(said.decode())
-            print(f"{workers} workers and {drivers} drivers killed in {runs} runs, {len(different)} unlike", flush=True)
+            print(
+                f"{its.killed} workers and {drivers} drivers killed, {runs} runs, {len(different)} unlike", flush=True
+            )
+        its.over.set()
+        its.join()
     print("the same codes, each block once" if not (different or doubled) else f"{different} {doubled} blocks twice")
     keep(
         wanted.json,
-        {"workers": workers, "drivers": drivers, "runs": runs, "different": len(different), "twice": doubled},
+        {"workers": its.killed, "drivers": drivers, "runs": runs, "different": len(different), "twice": doubled},
     )
     sys.exit(bool(different or doubled))
 
