@@ -152,9 +152,7 @@ class WorkingSets:
             waiting = later
         return outcomes
 
-    def _begun(
-        self, features: Float32, excluded: Sequence[Int64], products: Products, report: Report
-    ) -> list[Image]:  # fmt: skip
+    def _begun(self, features: Float32, excluded: Sequence[Int64], products: Products, report: Report) -> list[Image]:
         """Begin working sets with the atoms of largest |b|."""
         with report.phase("driving input"):
             floor = 0.5 * self.params.lambda_

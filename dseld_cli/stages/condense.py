@@ -18,7 +18,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.dictionary.base import candidates, choose, fit
 from dseld_cli.dictionary.checks import normalize, relabel
-from dseld_cli.dictionary.manifest import Segment
+from dseld_cli.dictionary.labels import as_listed
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
 from dseld_cli.evaluation.metrics import interval
@@ -81,21 +81,14 @@ class Data:
         return candidates(self.features, self.params.build_dict.duplicates)
 
     @cached_property
-    def stays(self) -> NDArray[np.bool_]:
-        """Whether each image, (n,), is on no list of removals."""
-        return ~np.isin(self.features.read("source"), self.params.removals)
-
-    @cached_property
-    def labels(self) -> Int64:
-        """Class of each image (n,), wrong labels corrected."""
-        classes = self.features.info.classes
-        relabels = {one.image: one.class_ for one in self.params.relabels if one.class_ in classes}
-        return Segment("", self.features, None, relabels).labels(classes)
+    def listed(self) -> tuple[Int64, NDArray[np.bool_]]:
+        """Class of each image (n,), wrong labels corrected, and whether it is on no list of removals (n,)."""
+        return as_listed(self.features, self.params)
 
     @property
     def everything(self) -> int:
         """How many exemplars there can be."""
-        return int(self.stays[self.rows].sum())
+        return int(self.listed[1][self.rows].sum())
 
     @cached_property
     def orders(self) -> dict[Sampling, Int64]:
@@ -109,18 +102,18 @@ class Data:
 
         The base is drawn, and fitted to, as build-dict does, which knows of no removals and relabels.
         """
-        params, order = self.params, self.orders[sampling]
-        base = order[: int(np.searchsorted(np.cumsum(self.stays[order]), size)) + 1]
-        chosen = base[self.stays[base]]
+        params, order, (labels, stays) = self.params, self.orders[sampling], self.listed
+        base = order[: int(np.searchsorted(np.cumsum(stays[order]), size)) + 1]
+        chosen = base[stays[base]]
         transform = fit(params.build_dict.transform, self.features, base, params.run.memory)
         seen = Seen(self.features, transform)
-        labels, classes = self.labels[chosen], self.features.info.classes
+        classes = self.features.info.classes
         atoms = normalize(seen.take(chosen), self.features.read("source")[chosen])
         rows = drawn(self.val.shape("features")[0], params.encode.images, params.encode.seed)
         truth = relabel(self.val.read("labels")[rows], self.val.info.classes, classes)
         sample = Sample(Seen(self.val, transform).take(rows), truth)
         decoders = registry.decoders(params.decoders, params.decoder_options)
-        trial = Trial(Exemplars(atoms, labels, len(classes)), sample, decoders, track=track)
+        trial = Trial(Exemplars(atoms, labels[chosen], len(classes)), sample, decoders, track=track)
         found = trial.top1(Setting(size, lca_params(params.lca)), f"{size} exemplars, {sampling}")
         return Tried(size, len(base), sampling, {name: found[name] for name in decoders})
 

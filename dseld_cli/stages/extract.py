@@ -37,9 +37,7 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     splits: list[str] = [split] if split else list(settings.splits)
     for name in splits:
         _require_place(output or paths.features(name), name)
-    arguments = (
-        settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision
-    )  # fmt: skip
+    arguments = (settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision)
     with doing("loading the backbone"):
         extractor = backbone(*arguments)
     if extractor.identity["weights"] == "random":

@@ -15,7 +15,7 @@ from dseld_cli.config.schema import Params
 from dseld_cli.decoders import registry
 from dseld_cli.dictionary.checks import normalize, relabel, require_same_extractor
 from dseld_cli.dictionary.duplicates import equal_to, keys
-from dseld_cli.dictionary.manifest import BASE, Segment
+from dseld_cli.dictionary.labels import as_listed
 from dseld_cli.dictionary.transform import Transform, fitted
 from dseld_cli.errors import StoreMissing, UserError
 from dseld_cli.evaluation.metrics import interval
@@ -113,16 +113,16 @@ def _data(params: Params) -> Data:
     rows = drawn(val.shape("features")[0], params.encode.images, params.encode.seed)
     place = {str(name): row for row, name in enumerate(train.read("source"))}
     classes, source = base.info.classes, base.read("source")
-    stay = np.flatnonzero(~np.isin(source, params.removals))
+    labels, stays = as_listed(base, params)
+    stay = np.flatnonzero(stays)
     if not len(stay):
         raise UserError("tune: every image of the base is on the list of removals")
     of_atoms, m = np.array([place[str(name)] for name in source[stay]]), len(stay)
-    relabels = {one.image: one.class_ for one in params.relabels if one.class_ in classes}
     wanted = params.train_decoder
     taught = drawn(m, wanted.images if wanted.images == "all" else min(int(wanted.images), m), wanted.seed)
     return Data(
         train.take("features", of_atoms),
-        Segment(BASE, base, None, relabels).labels(classes)[stay],
+        labels[stay],
         val.take("features", rows),
         relabel(val.read("labels")[rows], val.info.classes, classes),
         taught,
