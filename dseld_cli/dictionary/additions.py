@@ -107,7 +107,8 @@ def require_named(source: str) -> None:
     path = source.removeprefix(FOLDER)
     if path.strip() in ("", "."):
         raise UserError("name what is to be added: folder:PATH for a folder of images, or a store of features")
-    if path == source and Path(path).is_dir() and Path(path).suffix != ".zarr":
+    place = Path(path)
+    if path == source and place.is_dir() and place.suffix != ".zarr" and not (place / "zarr.json").exists():
         raise UserError(f"{path} is a folder of images, or of something else: a folder of images is folder:{path}")
 
 

@@ -514,6 +514,12 @@ def test_what_joins_is_looked_at(june: Path, run: Run) -> None:
     assert "images that evaluate looks at" in run("add-exemplars data/features/test.zarr").stderr
 
 
+def test_a_store_joins_by_whatever_name(june: Path, run: Run) -> None:
+    shutil.copytree(paths.features("train"), june / "august")
+    run("add-exemplars august")
+    assert params.load().additions == ["folder:june", "august"]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
