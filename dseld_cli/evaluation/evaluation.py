@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -20,21 +22,67 @@ from dseld_cli.dictionary.checks import normalize, relabel
 from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import OutOfDate, StoreMissing, UserError
-from dseld_cli.evaluation import metrics
+from dseld_cli.evaluation.metrics import Tally
 from dseld_cli.runtime.budget import arrays_within
-from dseld_cli.runtime.engine import in_order
+from dseld_cli.runtime.engine import in_order, workers
 from dseld_cli.runtime.progress import Track, quiet
+from dseld_cli.runtime.text import counted
 from dseld_cli.store import project as paths
 
+Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+
+BYTES_PER_IMAGE = 300
+"""Row, class, names, and the key by which it is looked for among the exemplars."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a decoder or a baseline says of the coded images: labels (n,), scores (n, n_classes)."""
+    """What a decoder or a baseline says of the n coded images; of their scores, no more than some blocks are in memory.
+
+    Attributes:
+        labels: (n,).
+        highest: score of that class, (n,).
+        tally: of labels and scores against true classes.
+
+    """
 
     labels: Int64
-    scores: NDArray[np.float32]
+    highest: Float32
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Firing:
+    """Share of the neurons firing, averaged over images.
+
+    Attributes:
+        curve: after each step, (K,).
+        peak: after the step at which most of an image's fire.
+        ever: at any step; None where codes do not say.
+
+    """
+
+    curve: NDArray[np.float64]
+    peak: float
+    ever: float | None
+
+    @classmethod
+    def of(cls, codes: store.Codes) -> Firing:
+        """Average over the images of codes, block by block."""
+        (n, steps), neurons = codes.shape("firing"), codes.info.atoms
+        counts, peaks = np.zeros(steps, np.int64), 0
+        for _, firing in codes.stream("firing"):
+            counts += firing.sum(axis=0, dtype=np.int64)
+            peaks += int(firing.max(axis=1).sum(dtype=np.int64))
+        ever = float(codes.read("fired").mean()) / neurons if "fired" in codes.arrays else None
+        return cls(counts / (n * neurons), peaks / (n * neurons), ever)
+
+    def percent(self) -> dict[str, float]:
+        """Average over images and steps, mean of images' peaks, and share that ever fires, in percent."""
+        shares = {"average": float(self.curve.mean()), "peak": self.peak}
+        shares |= {} if self.ever is None else {"ever": self.ever}
+        return {name: round(100 * share, 4) for name, share in shares.items()}
 
 
 @dataclass(frozen=True)
@@ -70,31 +118,24 @@ class Evaluation:
 
     def summaries(self) -> dict[str, dict[str, float | int]]:
         """Return the main figures of each decoder."""
-        return {name: metrics.summary(p.labels, p.scores, self.truth) for name, p in self.predictions.items()}
+        return {name: found.tally.summary() for name, found in self.predictions.items()}
 
     def baseline_summaries(self) -> dict[str, dict[str, float | int]]:
         """Return the main figures of each baseline."""
-        return {name: metrics.summary(p.labels, p.scores, self.truth) for name, p in self.baselines.items()}
+        return {name: found.tally.summary() for name, found in self.baselines.items()}
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Return the accuracy of each decoder by class."""
-        found = self.predictions.items()
-        return {name: metrics.per_class_accuracy(p.labels, self.truth, self.classes) for name, p in found}
+        return {name: found.tally.per_class_accuracy(self.classes) for name, found in self.predictions.items()}
 
     def confusion(self) -> dict[str, Int64]:
         """Return the confusion matrix of each decoder."""
-        found = self.predictions.items()
-        return {name: metrics.confusion(p.labels, self.truth, len(self.classes)) for name, p in found}
+        return {name: found.tally.confusion for name, found in self.predictions.items()}
 
-    def firing(self) -> NDArray[np.float64]:
-        """Return the share of the neurons firing, (n, K)."""
-        return np.asarray(self.codes.read("firing") / self.codes.info.atoms, np.float64)
-
-    def ever_firing(self) -> float | None:
-        """Return the share of the neurons that fire at any step, averaged over images; None where codes do not say."""
-        if "fired" not in self.codes.arrays:
-            return None
-        return float(self.codes.read("fired").mean()) / self.codes.info.atoms
+    @cached_property
+    def firing(self) -> Firing:
+        """Share of the neurons firing."""
+        return Firing.of(self.codes)
 
     def source(self) -> store.Array:
         """Return where each coded image came from, (n,)."""
@@ -119,33 +160,23 @@ class Evaluation:
 
     def in_dictionary(self, track: Track = quiet) -> int:
         """Count the coded images that are atoms, or equal to one: their class is looked up, not recognised."""
+        seen = Seen.by(self.dictionary, self.features)
+        parts = store.blocks(len(self.rows))
+        images = Counter(key for part in parts for key in _keys(_unit(seen.take(self.rows[part]))))
         n_blocks = -(-self.dictionary.shape("atoms")[0] // self.dictionary.chunks("atoms")[0])
         blocks = in_order(lambda found: _keys(found[1]), self.dictionary.stream("atoms"))
         what = "looking for images among the exemplars"
-        atoms = {key for keys in track(blocks, n_blocks, what) for key in keys}
-        seen = Seen.by(self.dictionary, self.features)
-        images = (seen.take(self.rows[part]) for part in store.blocks(len(self.rows)))
-        return sum(key in atoms for block in images for key in _keys(_unit(block)))
+        return sum(images.pop(key, 0) for keys in track(blocks, n_blocks, what) for key in keys)
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _unit(rows: Float32) -> Float32:
     """Scale rows to unit norm as a dictionary does; rows of zeros stay, and are no atom's."""
     some = rows.any(axis=1)
     return normalize(rows[some], np.arange(int(some.sum())))
 
 
-def _keys(rows: NDArray[np.float32]) -> list[bytes]:
+def _keys(rows: Float32) -> list[bytes]:
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-
-
-def firing_shares(firing: NDArray[np.float64], ever: float | None) -> dict[str, float]:
-    """Share of neurons firing, in percent, from shares (n, K): average over images and steps; mean of images' peaks.
-
-    With it the share that fires at any step, where that is known.
-    """
-    shares = {"average": float(firing.mean()), "peak": float(firing.max(axis=1).mean())}
-    shares |= {} if ever is None else {"ever": ever}
-    return {name: round(100 * share, 4) for name, share in shares.items()}
 
 
 def collect(
@@ -154,12 +185,13 @@ def collect(
     optional: Sequence[str] = (),
     baselines: Sequence[str] = (),
     memory: int = sys.maxsize,
+    track: Track = quiet,
 ) -> Evaluation:
     """Bring together predictions, true classes and codes; what is `optional`, and baselines, only where they are.
 
     Raises:
         UserError: if predictions of `decoders` are missing or not of these codes, no image is of a class that the
-            dictionary has, or `memory` does not hold them.
+            dictionary has, or `memory` does not hold some blocks of scores and what is known of every image.
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
@@ -169,7 +201,7 @@ def collect(
     store.require_input(codes, "dictionary", dictionary)
     rows = codes.read("rows")
     wanted = len(decoders) + len(optional) + len(baselines)
-    arrays_within(memory, _needed(codes, wanted), f"{wanted} predictions of {len(rows)} images")
+    arrays_within(memory, _needed(codes, wanted), f"{wanted} predictions of {counted(len(rows), 'image')}")
     names, classes = features.info.classes, dictionary.info.classes
     truth = relabel(features.read("labels"), names, classes)[rows]
     if not (truth >= 0).any():
@@ -178,51 +210,56 @@ def collect(
             f"classes are {_few(classes)}, theirs {_few(names)}; classes go together by their names"
         )
     left_out: dict[str, str] = {}
-    found = {name: of_decoder(name, codes, split) for name in decoders}
-    found |= dict(_if_there(optional, lambda name: of_decoder(name, codes, split), left_out))
-    compared = dict(_if_there(baselines, lambda name: of_baseline(name, dictionary, features, rows, split), left_out))
+
+    def of_decoder(name: str) -> Predictions:
+        found = store.open_store(paths.predictions(name, split), store.PredictionsInfo)
+        store.require_input(found, "codes", codes)
+        return _read(found, np.arange(len(rows)), truth, f"reading {name}", track)
+
+    def of_baseline(name: str) -> Predictions:
+        found = store.open_store(paths.baseline(name, split), store.BaselineInfo)
+        store.require_input(found, "dictionary", dictionary)
+        store.require_input(found, "features", features)
+        return _read(found, rows, truth, f"reading {name}", track)
+
+    found = {name: of_decoder(name) for name in decoders}
+    found |= dict(_if_there(optional, of_decoder, left_out))
+    compared = dict(_if_there(baselines, of_baseline, left_out))
     trained = tuple(name for name in optional if name in found)
     return Evaluation(split, features, dictionary, codes, rows, truth, found, compared, left_out, trained)
 
 
+def _read(
+    predictions: store.Predictions | store.Store[store.BaselineInfo], rows: Int64, truth: Int64, what: str, track: Track
+) -> Predictions:
+    """Read predictions of images `rows` (n,) of a split, of true classes `truth`: their scores block by block."""
+    labels, highest = predictions.read("labels")[rows], np.empty(len(rows), np.float32)
+    parts = list(store.blocks(len(rows)))
+
+    def judged(part: slice) -> Tally:
+        scores = predictions.take("scores", rows[part])
+        highest[part] = scores.max(axis=1)
+        return Tally.of(labels[part], scores, truth[part])
+
+    tallies = track(in_order(judged, parts), len(parts), what)
+    return Predictions(labels, highest, reduce(Tally.__add__, tallies))
+
+
 def _needed(codes: store.Codes, predictions: int) -> int:
-    """Bytes of predictions, their metrics, and the share of neurons firing at each step."""
-    (n, steps), classes = codes.shape("firing"), len(codes.info.classes)
-    return n * (predictions * (4 * classes + 8) + 2 * classes + 16 * steps)
+    """Bytes of what is known of every image, and of blocks of scores with the confusion matrices that they add to."""
+    n, classes = codes.shape("rows")[0], len(codes.info.classes)
+    blocks = (workers() + 2) * store.spec.ROWS * (12 * classes + 4 * codes.shape("firing")[1])
+    matrices = 8 * (classes + 1) ** 2 * (predictions + workers() + 2)
+    return n * (BYTES_PER_IMAGE + 12 * predictions) + blocks + matrices
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def of_decoder(name: str, codes: store.Codes, split: str) -> Predictions:
-    """Read the predictions of a decoder for these codes.
-
-    Raises:
-        UserError: if there are none.
-
-    """
-    predictions = store.open_store(paths.predictions(name, split), store.PredictionsInfo)
-    store.require_input(predictions, "codes", codes)
-    return Predictions(predictions.read("labels"), predictions.read("scores"))
-
-
-def of_baseline(
-    name: str, dictionary: store.Dictionary, features: store.Features, rows: Int64, split: str
-) -> Predictions:
-    """Read the predictions of a baseline that learned from these exemplars, for the images that were coded.
-
-    Raises:
-        UserError: if there are none.
-
-    """
-    predictions = store.open_store(paths.baseline(name, split), store.BaselineInfo)
-    store.require_input(predictions, "dictionary", dictionary)
-    store.require_input(predictions, "features", features)
-    return Predictions(predictions.read("labels")[rows], predictions.read("scores")[rows])
-
-
-def _if_there(names: Iterable[str], read: Any, left_out: dict[str, str]) -> Iterable[tuple[str, Predictions]]:
+def _if_there(
+    names: Iterable[str], read: Callable[[str], Predictions], left_out: dict[str, str]
+) -> Iterable[tuple[str, Predictions]]:
     for name in names:
         try:
             yield name, read(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,42 +13,107 @@ from numpy.typing import NDArray
 from dseld_cli.decoders.base import UNDECIDED
 
 Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
 Z95 = 1.959963984540054
 """Standard normal quantile that 95 % lie within."""
+BINS = 15
+"""Of confidence, in its calibration error."""
 
 
-def summary(predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> dict[str, float | int]:
-    """Top-1 with its 95 % interval, top-5, macro-F1, images left undecided (counted as wrong), calibration error."""
-    right = (predicted == truth) & (truth >= 0)
-    low, high = interval(right)
-    return {
-        "top1": percent(right),
-        "low": low,
-        "high": high,
-        "top5": percent(among_highest(scores, truth, 5)),
-        "macro_f1": macro_f1(predicted, truth),
-        "undecided": int((predicted == UNDECIDED).sum()),
-        "calibration_error": calibration_error(scores.max(axis=1), right),
-    }
+@dataclass(frozen=True)
+class Tally:
+    """Predictions of some images against their true classes, counted; those of other images can be added.
+
+    Attributes:
+        counts: images of true class (row) by predicted class (n_classes + 1, n_classes + 1): the last row has those of
+            classes that the dictionary lacks, the last column those that were left undecided.
+        top5: images whose true class is among the five of the highest scores.
+        gaps: how many are right, less their confidence, summed in each bin of it (BINS,).
+
+    """
+
+    counts: Int64
+    top5: int
+    gaps: Float64
+
+    @classmethod
+    def of(cls, predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> Tally:
+        """Count images of predicted and true classes (n,) and scores (n, n_classes)."""
+        n = scores.shape[1] + 1
+        cell = np.where(truth < 0, n - 1, truth) * n + np.where(predicted == UNDECIDED, n - 1, predicted)
+        counts = np.bincount(cell, minlength=n * n).reshape(n, n)
+        right = (predicted == truth) & (truth >= 0)
+        return cls(counts, int(among_highest(scores, truth, 5).sum()), gaps(scores.max(axis=1), right))
+
+    def __add__(self, other: Tally) -> Tally:
+        """Count both together."""
+        return Tally(self.counts + other.counts, self.top5 + other.top5, self.gaps + other.gaps)
+
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return int(self.counts.sum())
+
+    @property
+    def right(self) -> Int64:
+        """Images of each class that are right, (n_classes,)."""
+        return self.counts.diagonal()[:-1]
+
+    @property
+    def confusion(self) -> Int64:
+        """Images of true class (row) by predicted class, undecided in the last column: (n_classes, n_classes + 1)."""
+        return self.counts[:-1]
+
+    def summary(self) -> dict[str, float | int]:
+        """Top-1 with its 95 % interval, top-5, macro-F1, images left undecided (that is wrong), calibration error."""
+        n, right = self.images, int(self.right.sum())
+        low, high = interval(right, n)
+        return {
+            "top1": round(100 * right / n, 2),
+            "low": low,
+            "high": high,
+            "top5": round(100 * self.top5 / n, 2),
+            "macro_f1": self.macro_f1(),
+            "undecided": int(self.counts[:, -1].sum()),
+            "calibration_error": round(100 * float(np.abs(self.gaps).sum()) / n, 2),
+        }
+
+    def macro_f1(self) -> float:
+        """F1 averaged over the classes that have an image, in percent; F1 is 2 TP / (2 TP + FP + FN).
+
+        Images of classes that the dictionary lacks are such a class, which nothing gets right.
+        """
+        true, said = self.counts.sum(axis=1), self.counts.sum(axis=0)[:-1]
+        f1 = np.append(2 * self.right / np.maximum(said + true[:-1], 1), 0.0)
+        return round(100 * float(np.mean(f1[true > 0])), 2)
+
+    def per_class_accuracy(self, classes: Sequence[str]) -> dict[str, float]:
+        """Top-1 in percent of each class that has an image."""
+        true = self.confusion.sum(axis=1)
+        return {classes[c]: round(100 * int(self.right[c]) / int(true[c]), 2) for c in map(int, np.flatnonzero(true))}
 
 
-def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a share, in percent: what another test set of this size might have given."""
-    n, share = len(right), float(right.mean())
+def interval(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share, in percent: what another test set of n images might have given."""
+    share = right / n
     middle = share + Z95**2 / (2 * n)
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
     low, high = ((middle + sign * half) / (1 + Z95**2 / n) for sign in (-1, 1))
     return round(100 * max(0.0, low), 2), round(100 * min(1.0, high), 2)
 
 
-def calibration_error(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_], bins: int = 15) -> float:
+def calibration_error(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> float:
     """Average |accuracy - confidence| over bins, in points: expected calibration error (Naeini et al. 2015).
 
     `confidence` (n,) is in [0, 1]; bins are equally wide, and weigh as many images as are in them.
     """
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(place, right - confidence.astype(np.float64), bins)
-    return round(100 * float(np.abs(gap).sum()) / len(right), 2)
+    return round(100 * float(np.abs(gaps(confidence, right)).sum()) / len(right), 2)
+
+
+def gaps(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> Float64:
+    """How many of n images are right, less their confidence (n,), summed in each bin of it, (BINS,)."""
+    place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    return np.bincount(place, right - confidence.astype(np.float64), BINS).astype(np.float64)
 
 
 def among_highest(scores: NDArray[np.float32], truth: Int64, k: int) -> NDArray[np.bool_]:
@@ -56,32 +122,6 @@ def among_highest(scores: NDArray[np.float32], truth: Int64, k: int) -> NDArray[
     own = np.where(known, scores[np.arange(len(truth)), np.maximum(truth, 0)], 0)
     higher: Int64 = (scores > own[:, None]).sum(axis=1)
     return (own > 0) & (higher < k)
-
-
-def macro_f1(predicted: Int64, truth: Int64) -> float:
-    """F1 averaged over the classes that have an image, in percent; F1 is 2 TP / (2 TP + FP + FN).
-
-    Images of classes that the dictionary lacks (-1) are such a class, which nothing gets right.
-    """
-    found = [_f1(predicted == c, truth == c) if c >= 0 else 0.0 for c in np.unique(truth)]
-    return round(100 * float(np.mean(found)), 2)
-
-
-def _f1(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
-    return 2 * int((said & true).sum()) / (int(said.sum()) + int(true.sum()))
-
-
-def per_class_accuracy(predicted: Int64, truth: Int64, classes: Sequence[str]) -> dict[str, float]:
-    """Top-1 in percent of each class that has an image."""
-    return {classes[c]: percent(predicted[truth == c] == c) for c in np.unique(truth[truth >= 0])}
-
-
-def confusion(predicted: Int64, truth: Int64, n_classes: int) -> Int64:
-    """Images of true class (row) by predicted class, undecided in the last column: (n_classes, n_classes + 1)."""
-    known = truth >= 0
-    column = np.where(predicted == UNDECIDED, n_classes, predicted)[known]
-    cell = truth[known] * (n_classes + 1) + column
-    return np.bincount(cell, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
 
 
 def percent(right: NDArray[np.bool_]) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dseld_cli import __version__
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation import plots
@@ -40,7 +42,7 @@ def page(found: Evaluation, thumbnails: Thumbnails) -> str:
 
 def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
     """Everything that the page shows."""
-    firing, setting, main = found.firing(), found.setting(), figures(found)
+    firing, setting, main = found.firing, found.setting(), figures(found)
     decider = DECIDER if DECIDER in found.predictions else next(iter(found.predictions))
     return {
         "version": __version__,
@@ -54,9 +56,7 @@ def contents(found: Evaluation, thumbnails: Thumbnails) -> dict[str, Any]:
         "firing": main["firing"],
         "confusion": drawings(plots.confusion_matrices, found.confusion(), found.classes),
         "per_class": drawings(plots.per_class_accuracy, found.per_class()),
-        "firing_curve": drawings(
-            plots.firing_curve, firing.mean(axis=0), papers_firing(setting["exemplars"]), found.ever_firing()
-        ),
+        "firing_curve": drawings(plots.firing_curve, firing.curve, papers_firing(setting["exemplars"]), firing.ever),
         "energy": _energy(found),
         "cost": _cost(setting),
         "gallery": gallery(found, decider, thumbnails),
@@ -92,7 +92,8 @@ def _paper(main: Mapping[str, Any]) -> dict[str, Any]:
 def _energy(found: Evaluation) -> list[Any] | None:
     if "energy" not in found.codes.arrays:
         return None
-    return drawings(plots.energy_curve, found.codes.read("energy").mean(axis=0))
+    total = sum(energy.sum(axis=0, dtype=np.float64) for _, energy in found.codes.stream("energy"))
+    return drawings(plots.energy_curve, total / len(found.rows))
 
 
 def _cost(setting: Mapping[str, Any]) -> dict[str, Any]:

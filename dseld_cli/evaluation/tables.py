@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 from dseld_cli.evaluation import plots
-from dseld_cli.evaluation.evaluation import Evaluation, firing_shares
+from dseld_cli.evaluation.evaluation import Evaluation
 from dseld_cli.evaluation.gallery import without_path
 from dseld_cli.evaluation.paper import papers_firing
 from dseld_cli.runtime.progress import Track, quiet
@@ -25,41 +25,41 @@ def figures(evaluation: Evaluation, track: Track = quiet) -> dict[str, Any]:
         "backbone": str(evaluation.dictionary.info.extractor["backbone"]),
         **evaluation.setting(),
         "images_in_dictionary": evaluation.in_dictionary(track),
-        "firing": firing_shares(evaluation.firing(), evaluation.ever_firing()),
+        "firing": evaluation.firing.percent(),
         "decoders": evaluation.summaries(),
         "baselines": {name: {"top1": result["top1"]} for name, result in evaluation.baseline_summaries().items()},
     }
 
 
-def files(evaluation: Evaluation, main: Mapping[str, Any]) -> dict[Path, bytes]:
-    """Content of every file of an evaluation, the main figures last."""
+def files(evaluation: Evaluation, main: Mapping[str, Any]) -> dict[Path, Iterable[bytes]]:
+    """Content of every file of an evaluation, in pieces, the main figures last."""
     folder = paths.evaluation(evaluation.split)
     per_class, confusion = evaluation.per_class(), evaluation.confusion()
     pairs = _confusion_rows(confusion, evaluation.classes, evaluation.split)
-    firing = evaluation.firing().mean(axis=0)
+    firing = evaluation.firing
     by_class = _per_class_rows(per_class, evaluation.split)
     return {
-        folder / "per_class.csv": csv_table(["split", "class", *per_class], by_class),
-        folder / "confusion.csv": csv_table(["split", "decoder", "true", "predicted", "images"], pairs),
+        folder / "per_class.csv": csv_lines(["split", "class", *per_class], by_class),
+        folder / "confusion.csv": csv_lines(["split", "decoder", "true", "predicted", "images"], pairs),
         folder / "predictions.csv": predictions(evaluation),
-        folder / "accuracy.png": plots.png(plots.per_class_accuracy, per_class),
-        folder / "confusion.png": plots.png(plots.confusion_matrices, confusion, evaluation.classes),
-        folder / "firing.png": plots.png(
-            plots.firing_curve, firing, papers_firing(main["exemplars"]), evaluation.ever_firing()
-        ),
-        paths.metrics(evaluation.split): f"{json_text(main)}\n".encode(),
+        folder / "accuracy.png": [plots.png(plots.per_class_accuracy, per_class)],
+        folder / "confusion.png": [plots.png(plots.confusion_matrices, confusion, evaluation.classes)],
+        folder / "firing.png": [
+            plots.png(plots.firing_curve, firing.curve, papers_firing(main["exemplars"]), firing.ever)
+        ],
+        paths.metrics(evaluation.split): [f"{json_text(main)}\n".encode()],
     }
 
 
-def predictions(evaluation: Evaluation) -> bytes:
+def predictions(evaluation: Evaluation) -> Iterator[bytes]:
     """Table of every coded image: where it came from, its true class, and each decoder's class and score."""
     names = [*evaluation.classes, "undecided"]
     columns: list[Iterable[object]] = [repeat(evaluation.split), evaluation.source(), evaluation.true_names()]
     header = ["split", "image", "true"]
     for name, found in evaluation.predictions.items():
-        columns += [[names[label] for label in found.labels], (f"{score:.6g}" for score in found.scores.max(axis=1))]
+        columns += [[names[label] for label in found.labels], (f"{score:.6g}" for score in found.highest)]
         header += [name, f"{name} score"]
-    return csv_table(header, zip(*columns, strict=False))
+    return csv_lines(header, zip(*columns, strict=False))
 
 
 def _per_class_rows(per_class: Mapping[str, Mapping[str, float]], split: str) -> Iterable[list[object]]:
@@ -77,8 +77,15 @@ def _confusion_rows(confusion: Mapping[str, Any], classes: Sequence[str], split:
 
 def csv_table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
     """Write a table as CSV."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow([cell(name) for name in header])
-    writer.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)
-    return lines.getvalue().encode()
+    return b"".join(csv_lines(header, rows))
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Iterable[object]]) -> Iterator[bytes]:
+    """Write a table as CSV, line by line."""
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    for row in chain([header], rows):
+        writer.writerow([cell(value) if isinstance(value, str) else value for value in row])
+        yield line.getvalue().encode()
+        line.seek(0)
+        line.truncate()

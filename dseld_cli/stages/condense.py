@@ -212,7 +212,7 @@ def _show(tried: list[Tried], full: Tried, best: Tried, by: str, images: int, sa
         for one in sorted(tried, key=lambda one: -one.size)
     )
     table(f"{images} val images", ["exemplars", "drawn", *full.top1], rows)
-    low, high = interval(np.arange(images) < round((full.top1[by] or 0) / 100 * images))
+    low, high = interval(round((full.top1[by] or 0) / 100 * images), images)
     say(f"{by} over all is {low:.1f} to {high:.1f} % right (95 %); what differs by less is not told apart")
     if best is full:
         say("no smaller dictionary loses so little")

@@ -27,7 +27,7 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
     """
     optional = () if decoders else params.trained_decoders
     baselines = () if decoders else params.baselines.names
-    found = collect(split, decoders or params.decoders, optional, baselines, params.run.memory)
+    found = collect(split, decoders or params.decoders, optional, baselines, params.run.memory, track)
     if said := other_features(found.features, params.data.dataset, params.extract.backbone):
         warn(said)
     if said := other_settings(found.codes.info, params.lca):
@@ -40,7 +40,8 @@ def run(params: Params, decoders: Sequence[str] | None = None, split: str = "tes
         contents = files(found, main)
     with together() as aside:
         for path, content in contents.items():
-            aside(path).write_bytes(content)
+            with aside(path).open("wb") as file:
+                file.writelines(content)
     say(f"{paths.metrics(split)}, and tables and plots in {paths.evaluation(split)}")
 
 

@@ -11,7 +11,7 @@ from dseld_cli.errors import UserError
 from dseld_cli.evaluation.evaluation import collect
 from dseld_cli.evaluation.pictures import thumbnails
 from dseld_cli.evaluation.report import page
-from dseld_cli.runtime.console import doing, say, warn
+from dseld_cli.runtime.console import doing, say, track, warn
 from dseld_cli.runtime.outputs import together
 
 ENDINGS = (".html", ".htm")
@@ -34,7 +34,8 @@ def run(params: Params, output: Path) -> None:
         raise UserError(f"--output {output}: the name of a page ends in .html")
     if output.exists() and TITLE not in output.read_bytes()[:1000]:
         raise UserError(f"--output {output} is there already, and is no report of dseld's: choose another name")
-    found = collect("test", params.decoders, params.trained_decoders, params.baselines.names, params.run.memory)
+    baselines = params.baselines.names
+    found = collect("test", params.decoders, params.trained_decoders, baselines, params.run.memory, track)
     if said := other_features(found.features, params.data.dataset, params.extract.backbone):
         warn(said)
     show = partial(thumbnails, dictionary=found.dictionary, root=Path(params.data.root))

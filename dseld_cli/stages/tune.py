@@ -197,7 +197,7 @@ def _changes(best: Found) -> dict[str, object]:
 def _show(found: Sequence[Found], best: Found, n: int, save: bool) -> None:
     rows = ([*_cells(one), f"{one.top1:.2f} %{' <' if one is best else ''}"] for one in found)
     table(f"{n} val images", ["transform", "lambda", "tau", "steps", "firing", "best decoder", "top-1"], rows)
-    low, high = interval(np.arange(n) < round(best.top1 / 100 * n))
+    low, high = interval(round(best.top1 / 100 * n), n)
     say(f"the best is {low:.1f} to {high:.1f} % right (95 %); settings that differ by less are not told apart")
     changes = ", ".join(f"{key}: {value}" for key, value in _changes(best).items())
     say(f"{'kept in params.yaml' if save else 'to keep them, --save, or in params.yaml'}: {changes}; then `dvc repro`")
