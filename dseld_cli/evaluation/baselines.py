@@ -1,11 +1,13 @@
 """Classifiers of the same features that learn from the same exemplars, without coding. They know arrays only.
 
 All take unit-norm rows: exemplars (M, N) with classes (M,), images (B, N). Scores are (B, n_classes), shares of one.
+Exemplars come tile by tile, as often as they are wanted, and need not fit in memory. A tile is worked on by one core,
+and what comes of all tiles is summed in order, so that figures do not depend on how many cores there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.decoders.base import shares
+from dseld_cli.lca.atoms import TILE, Atoms
+from dseld_cli.runtime.engine import cores, on_all_cores, one_core_each
+from dseld_cli.runtime.engine import shares as slices
 
 REGULARISATION = (1.0, 10.0, 100.0, 1000.0)
 """Inverse strengths that logistic regression chooses from, by the accuracy on a tenth of the exemplars held out."""
@@ -23,13 +28,55 @@ ITERATIONS = 200
 WORK = 1.5e13
 """Floating-point operations that its training may take: minutes; with more exemplars, fewer iterations."""
 FEWEST_ITERATIONS = 20
-WORTH_THREADS = 1e9
-"""Operations per iteration below which threads cost more than they give."""
+PAIRS = 10
+"""Of steps and gradients, as many of which as weights the training keeps."""
 
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int64]
+Float64 = NDArray[np.float64]
 Progress = Callable[[Iterable[int], int, str], Iterable[int]]
 """Shows how far a loop is: what it goes through, how long that is, and what is being done."""
+
+
+class Exemplars:
+    """Exemplars (M, N) with their classes, without the removed ones, which are rows of zeros.
+
+    Attributes:
+        atoms: all rows.
+        labels: class of each, (M,), -1 of those that were removed.
+        classes: classes that have exemplars, rising (C,).
+        counts: how many each has, (C,).
+
+    """
+
+    def __init__(self, atoms: Atoms, labels: Labels) -> None:
+        there = np.concatenate([tile.any(axis=1) for _, tile in atoms.tiles()])
+        self.atoms, self.labels = atoms, np.where(there, labels, -1)
+        self.classes, self.counts = np.unique(self.labels[there], return_counts=True)
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def n_features(self) -> int:
+        """N."""
+        return self.atoms.shape[1]
+
+    def tiles(self) -> Iterator[tuple[Rows, Labels]]:
+        """Yield rows (m, N) and their classes (m,), TILE or fewer at a time."""
+        for first, tile in self.atoms.tiles():
+            labels = self.labels[first : first + len(tile)]
+            there = labels >= 0
+            yield (tile, labels) if there.all() else (tile[there], labels[there])
+
+    def some(self, which: Labels) -> Exemplars:
+        """Take some of those that were not removed, in this order, into memory."""
+        rows = np.flatnonzero(self.labels >= 0)[which]
+        found = np.empty((len(rows), self.n_features), np.float32)
+        for first, tile in self.atoms.tiles():
+            here = (rows >= first) & (rows < first + len(tile))
+            found[here] = tile[rows[here] - first]
+        return Exemplars(Atoms.of(found), self.labels[rows])
 
 
 class Baseline(Protocol):
@@ -61,56 +108,71 @@ class ClassMeans:
         return found
 
 
-def class_means(atoms: Rows, labels: Labels, n_classes: int) -> ClassMeans:
+def class_means(exemplars: Exemplars, n_classes: int) -> ClassMeans:
     """Average the exemplars of each class."""
-    classes = np.unique(labels)
-    means = np.stack([atoms[labels == c].mean(axis=0) for c in classes])
-    return ClassMeans(means / np.linalg.norm(means, axis=1, keepdims=True), classes, n_classes)
+    sums = np.zeros((n_classes, exemplars.n_features))
+    for rows, labels in exemplars.tiles():
+        for c in np.unique(labels):
+            sums[c] += rows[labels == c].sum(axis=0, dtype=np.float64)
+    means = sums[exemplars.classes] / exemplars.counts[:, None]
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    return ClassMeans(means.astype(np.float32), exemplars.classes, n_classes)
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """The k exemplars of the highest cosine vote for their class."""
 
-    atoms: Rows
-    labels: Labels
+    exemplars: Exemplars
     n_classes: int
     k: int
     said: str = ""
 
     def scores(self, images: Rows) -> Rows:
         """Share of the votes."""
-        cosines = images @ self.atoms.T
-        nearest = np.argpartition(cosines, -self.k, axis=1)[:, -self.k :] if self.k < len(self.atoms) else None
-        voters = self.labels[nearest] if nearest is not None else np.tile(self.labels, (len(images), 1))
+        _, voters = nearest(images, self.exemplars.tiles(), self.k)
         cell = np.arange(len(images))[:, None] * self.n_classes + voters
         votes = np.bincount(cell.ravel(), minlength=len(images) * self.n_classes)
         return (votes.reshape(len(images), self.n_classes) / np.float32(self.k)).astype(np.float32)
 
 
-def neighbours(atoms: Rows, labels: Labels, n_classes: int, k: int) -> Neighbours:
+def neighbours(exemplars: Exemplars, n_classes: int, k: int) -> Neighbours:
     """Let as many vote as are asked for, but no more than a typical class has exemplars (the median of their counts).
 
     With more, an image's own class is outvoted however close its exemplars are.
     """
-    counts = np.bincount(labels)
-    typical = int(np.median(counts[counts > 0]))
+    typical = int(np.median(exemplars.counts))
     said = f"{typical} neighbours vote, not {k}: a typical class has no more exemplars" if typical < k else ""
-    return Neighbours(atoms, labels, n_classes, min(k, typical), said)
+    return Neighbours(exemplars, n_classes, min(k, typical), said)
 
 
-def cosine_to_nearest(images: Rows, blocks: Iterable[Rows], k: int) -> Rows:
-    """Cosine of each image (B, N) with its k-th nearest exemplar, from blocks of unit-norm atoms (m, N); (B,).
+def nearest(images: Rows, tiles: Iterable[tuple[Rows, Labels]], k: int) -> tuple[Rows, Labels]:
+    """Cosines (B, k) of unit-norm images (B, N) with the k nearest exemplars, in any order, and their classes (B, k).
+
+    Of fewer exemplars than k, cosines of -infinity and the class -1 fill up.
+    """
+    best, classes = np.full((len(images), k), -np.inf, np.float32), np.full((len(images), k), -1, np.int64)
+    for rows, labels in tiles:
+
+        def compare(part: slice, rows: Rows = rows, labels: Labels = labels) -> None:
+            both = np.concatenate([best[part], images[part] @ rows.T], axis=1)
+            either = np.concatenate([classes[part], np.broadcast_to(labels, (len(both), len(labels)))], axis=1)
+            highest = np.argpartition(both, -k, axis=1)[:, -k:]
+            best[part] = np.take_along_axis(both, highest, axis=1)
+            classes[part] = np.take_along_axis(either, highest, axis=1)
+
+        on_all_cores(compare, slices(len(images)))
+    return best, classes
+
+
+def cosine_to_nearest(images: Rows, exemplars: Exemplars, k: int) -> Rows:
+    """Cosine of each image (B, N) with its k-th nearest exemplar, (B,); -1 where there are fewer.
 
     Its distance is a score of how unlike all that is known an image is (Sun et al. 2022).
     """
     unit = images / np.maximum(np.linalg.norm(images, axis=1, keepdims=True), 1e-12)
-    best = np.full((len(images), k), -1, np.float32)
-    for block in blocks:
-        both = np.concatenate([best, unit @ block.T], axis=1)
-        best = np.partition(both, -k, axis=1)[:, -k:]
-    kth: Rows = best.min(axis=1)
-    return kth
+    kth: Rows = nearest(unit, exemplars.tiles(), k)[0].min(axis=1)
+    return np.maximum(kth, np.float32(-1))
 
 
 @dataclass(frozen=True)
@@ -135,68 +197,84 @@ class Logistic:
         return found
 
 
-def logistic(atoms: Rows, labels: Labels, n_classes: int, progress: Progress) -> Logistic:
+def logistic(exemplars: Exemplars, n_classes: int, progress: Progress) -> Logistic:
     """Choose the strength of the regularisation on exemplars held out, and fit all exemplars with it."""
-    some = np.random.default_rng(0).permutation(len(atoms))[:MOST_TO_CHOOSE_BY]
+    some = np.random.default_rng(0).permutation(len(exemplars))[:MOST_TO_CHOOSE_BY]
     some = some[np.random.RandomState(0).permutation(len(some))]  # as scikit-learn draws: older figures hold
-    held, kept = np.split(some, [-(-len(some) // 10)])
-    if not len(held) or len(np.unique(labels[kept])) < 2:
+    held, kept = (exemplars.some(part) for part in np.split(some, [-(-len(some) // 10)]))
+    if not len(held) or len(kept.classes) < 2:
         strength = REGULARISATION[0]
         said = f"too few exemplars to choose the regularisation by: C = {strength:g}"
     else:
         right = {
-            c: float((_fitted(atoms[kept], labels[kept], n_classes, c, progress, f"C = {c:g}, held out")
-                      .labels(atoms[held]) == labels[held]).mean())
-            for c in REGULARISATION
-        }  # fmt: skip
+            c: right_of(fitted(kept, n_classes, c, progress, f"C = {c:g}, held out"), held) for c in REGULARISATION
+        }
         strength, said = max(right, key=lambda c: right[c]), ""
-    return _fitted(atoms, labels, n_classes, strength, progress, f"logistic regression, C = {strength:g}", said)
+    return fitted(exemplars, n_classes, strength, progress, f"logistic regression, C = {strength:g}", said)
 
 
-def _fitted(
-    atoms: Rows, labels: Labels, n_classes: int, c: float, progress: Progress, what: str, said: str = ""
-) -> Logistic:
+def right_of(model: Logistic, exemplars: Exemplars) -> int:
+    """How many exemplars a model names rightly."""
+    return sum(int((model.labels(rows) == labels).sum()) for rows, labels in exemplars.tiles())
+
+
+def fitted(exemplars: Exemplars, n_classes: int, c: float, progress: Progress, what: str, said: str = "") -> Logistic:
     """Minimise sum of cross-entropies + ||weights||^2 / (2 c) by L-BFGS from zero; the bias is free."""
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
-    classes, truth = np.unique(labels, return_inverse=True)
-    shape, rows = (len(classes), atoms.shape[1] + 1), np.arange(len(atoms))
-    per_iteration = 4.0 * len(atoms) * shape[0] * shape[1]
-    iterations = int(max(FEWEST_ITERATIONS, min(ITERATIONS, WORK / per_iteration)))
+    classes, n = exemplars.classes, len(exemplars)
+    shape = (len(classes), exemplars.n_features + 1)
+    iterations = int(max(FEWEST_ITERATIONS, min(ITERATIONS, WORK / (4.0 * n * shape[0] * shape[1]))))
     ticks = iter(progress(range(iterations), iterations, what))
 
-    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(flat: Float64) -> tuple[float, Float64]:
         weights = flat.reshape(shape)
-        logits = atoms @ weights[:, :-1].T.astype(np.float32) + weights[:, -1].astype(np.float32)
-        logits -= logits.max(axis=1, keepdims=True)
-        of_truth = logits[rows, truth].sum(dtype=np.float64)
-        np.exp(logits, out=logits)
-        total = logits.sum(axis=1, keepdims=True)
-        value = np.log(total).sum(dtype=np.float64) - of_truth
-        logits /= total
-        logits[rows, truth] -= 1
-        gradient = np.empty(shape)
-        gradient[:, :-1] = logits.T @ atoms
-        gradient[:, :-1] += weights[:, :-1] / c
-        gradient[:, -1] = logits.sum(axis=0, dtype=np.float64)
-        n = len(atoms)
-        return (value + np.square(weights[:, :-1]).sum() / (2 * c)) / n, gradient.ravel() / n
+        value, gradient = np.square(weights[:, :-1]).sum() / (2 * c), weights / c
+        gradient[:, -1] = 0
+        narrow = weights.astype(np.float32)
+        for of_tile, gradient_of_tile in one_core_each(
+            lambda tile: cross_entropy(tile[0], np.searchsorted(classes, tile[1]), narrow), exemplars.tiles(), cores()
+        ):
+            value += of_tile
+            gradient += gradient_of_tile
+        return value / n, gradient.ravel() / n
 
-    options = {"maxiter": iterations, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
-    with threadpool_limits(1 if per_iteration < WORTH_THREADS else None):
-        start, tick = np.zeros(shape).ravel(), lambda _: next(ticks, None)
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options, callback=tick)
+    options = {"maxiter": iterations, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps, "maxcor": PAIRS}
+    start, tick = np.zeros(shape).ravel(), lambda _: next(ticks, None)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options, callback=tick)
     for _ in ticks:
         pass
     weights = found.x.reshape(shape).astype(np.float32)
     if iterations < ITERATIONS and found.nit >= iterations:
         said = f"{said}; " if said else said
-        said += f"stopped after {iterations} iterations: {len(atoms)} exemplars of {len(classes)} classes take long"
+        said += f"stopped after {iterations} iterations: {n} exemplars of {len(classes)} classes take long"
     return Logistic(weights[:, :-1], weights[:, -1], classes, n_classes, said)
+
+
+def cross_entropy(rows: Rows, truth: Labels, weights: Rows) -> tuple[float, Rows]:
+    """Sum over rows (m, N) of -log probability of their classes (m,), and its gradient in `weights` (C, N + 1)."""
+    logits = rows @ weights[:, :-1].T + weights[:, -1]
+    logits -= logits.max(axis=1, keepdims=True)
+    each = np.arange(len(rows))
+    of_truth = logits[each, truth].sum(dtype=np.float64)
+    np.exp(logits, out=logits)
+    total = logits.sum(axis=1, keepdims=True)
+    value = float(np.log(total).sum(dtype=np.float64) - of_truth)
+    logits /= total
+    logits[each, truth] -= 1
+    return value, np.column_stack([logits.T @ rows, logits.sum(axis=0)])
 
 
 def _softmax(logits: Rows) -> Rows:
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: Rows = raised / raised.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def memory_needed(n_features: int, n_classes: int, images: int) -> int:
+    """Bytes that fitting, and classifying so many images at a time, needs beside the exemplars."""
+    tiles, weights = cores() + 1, n_classes * (n_features + 1)
+    fitting = 8 * weights * (2 * PAIRS + 8) + 4 * tiles * (TILE * (n_features + 3 * n_classes) + 2 * weights)
+    chosen_by = 4 * MOST_TO_CHOOSE_BY * n_features
+    classifying = images * (8 * n_features + 12 * TILE + 16 * n_classes + 16 * TILE)
+    return max(fitting + chosen_by, classifying)

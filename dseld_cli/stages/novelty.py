@@ -13,6 +13,7 @@ from dseld_cli import store
 from dseld_cli.config.recurrence import means
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import Sources, listed
+from dseld_cli.dictionary.atoms import atoms_of
 from dseld_cli.dictionary.checks import relabel, require_same_extractor
 from dseld_cli.dictionary.encoding import encoder_over, stored_gramian
 from dseld_cli.dictionary.manifest import Layout
@@ -20,7 +21,7 @@ from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.answers import coded, read_back
-from dseld_cli.evaluation.baselines import cosine_to_nearest
+from dseld_cli.evaluation.baselines import Exemplars, cosine_to_nearest
 from dseld_cli.evaluation.calibration import Calibration, auroc
 from dseld_cli.evaluation.decoding import calibration, reader
 from dseld_cli.images.sampling import drawn
@@ -130,10 +131,12 @@ def _unknown(params: Params, source: str, dictionary: store.Dictionary) -> Image
 def _cosines(dictionary: store.Dictionary, images: Images, k: int) -> Float32:
     """Cosine of each image with its k-th nearest exemplar (n,)."""
     parts = list(store.blocks(len(images.rows), IMAGES))
+    # read tile by tile, whatever the budget: the encoder that has just coded these images holds what it allows
+    exemplars = Exemplars(atoms_of(dictionary, 0), dictionary.read("labels"))
     found = []
     for part in track(parts, len(parts), "comparing with exemplars"):
         rows = images.seen.take(images.rows[part])
-        found.append(cosine_to_nearest(rows, (block for _, block in dictionary.stream("atoms")), k))
+        found.append(cosine_to_nearest(rows, exemplars, k))
     return np.concatenate(found)
 
 

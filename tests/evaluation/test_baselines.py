@@ -1,5 +1,7 @@
 """Baselines against scikit-learn's classifiers, which define what they are."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -7,15 +9,66 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from dseld_cli.evaluation import baselines
+from dseld_cli.lca import atoms as lca_atoms
+from dseld_cli.lca.atoms import Atoms
 
 PIXELS, CLASSES = load_digits(return_X_y=True)
 UNIT = (PIXELS / np.linalg.norm(PIXELS, axis=1, keepdims=True)).astype(np.float32)
 ATOMS, LABELS, IMAGES = UNIT[:400], CLASSES[:400].astype(np.int64), UNIT[400:700]
+EXEMPLARS = baselines.Exemplars(Atoms.of(ATOMS), LABELS)
+
+
+def quiet(items: Iterable[int], total: int, what: str) -> Iterable[int]:
+    return items
+
+
+def test_exemplars_that_were_removed_are_none() -> None:
+    holes = np.insert(ATOMS, [0, 7, 400], 0, axis=0)
+    found = baselines.Exemplars(Atoms.of(holes), np.insert(LABELS, [0, 7, 400], 0))
+    rows, labels = (np.concatenate(parts) for parts in zip(*found.tiles(), strict=True))
+    np.testing.assert_array_equal(rows, ATOMS)
+    np.testing.assert_array_equal(labels, LABELS)
+    which = np.array([399, 0, 6, 7])
+    np.testing.assert_array_equal(found.some(which).atoms.resident, ATOMS[which])
+    np.testing.assert_array_equal(found.some(which).labels, LABELS[which])
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_figures_depend_neither_on_where_exemplars_are_nor_on_cores(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory they come in one piece, from disk in blocks, of which the baselines take a tile at a time."""
+
+    def blocks() -> Iterator[tuple[slice, np.ndarray]]:
+        for start in range(0, 400, 100):
+            yield slice(start, start + 100), ATOMS[start : start + 100]
+
+    def scores(exemplars: baselines.Exemplars) -> list[np.ndarray]:
+        models = (
+            baselines.class_means(exemplars, 10),
+            baselines.neighbours(exemplars, 10, 7),
+            baselines.logistic(exemplars, 10, quiet),
+        )
+        return [model.scores(IMAGES) for model in models]
+
+    monkeypatch.setattr(lca_atoms, "TILE", 50)
+    here = scores(EXEMPLARS)
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    for ours, theirs in zip(here, scores(baselines.Exemplars(Atoms(ATOMS.shape, blocks), LABELS)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_class_mean_is_the_mean_of_its_exemplars() -> None:
+    found = baselines.class_means(EXEMPLARS, 11)
+    for c, mean in zip(found.classes, found.means, strict=True):
+        expected = ATOMS[np.flatnonzero(c == LABELS)].astype(np.float64).sum(axis=0)
+        np.testing.assert_allclose(mean, expected / np.linalg.norm(expected), atol=1e-6)
+    assert (found.scores(IMAGES)[:, 10] == 0).all()
 
 
 def test_neighbours_vote_as_scikit_learns_do() -> None:
     peer = KNeighborsClassifier(7, metric="cosine", algorithm="brute").fit(ATOMS, LABELS)
-    ours = baselines.neighbours(ATOMS, LABELS, 10, 7)
+    ours = baselines.neighbours(EXEMPLARS, 10, 7)
     np.testing.assert_allclose(ours.scores(IMAGES), peer.predict_proba(IMAGES), atol=1e-6)
 
 
@@ -26,7 +79,7 @@ def test_logistic_regression_comes_as_near_the_optimum_as_scikit_learns(strength
         LogisticRegression(C=strength, max_iter=5000, tol=tol).fit(ATOMS.astype(np.float64), LABELS)
         for tol in (1e-8, 1e-4)
     )
-    ours = baselines._fitted(ATOMS, LABELS, 10, strength, lambda items, total, what: items, "")
+    ours = baselines.fitted(EXEMPLARS, 10, strength, quiet, "")
 
     def objective(weights: np.ndarray, bias: np.ndarray) -> float:
         logits = ATOMS @ weights.T + bias

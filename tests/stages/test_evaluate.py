@@ -193,7 +193,7 @@ def test_a_class_that_joined_later_counts(small: Path, run: Run) -> None:
     [
         ("decode", "the scores of a block and the atoms that fire"),
         ("evaluate", "predictions of 8 images"),
-        ("baselines", "24 exemplars of 12 features"),
+        ("baselines", "exemplars of 12 features"),
         ("report", "predictions of 8 images"),
     ],
 )
