@@ -42,6 +42,10 @@ class Atoms:
         rows = np.ascontiguousarray(rows, np.float32)
         return cls((len(rows), rows.shape[1]), lambda: [(slice(0, len(rows)), rows)], rows)
 
+    def whole_blocks(self) -> Iterator[tuple[int, Float32]]:
+        """All atoms in order, block by block: (first, atoms (rows, N))."""
+        return ((rows.start, block) for rows, block in self.blocks())
+
     def tiles(self) -> Iterator[tuple[int, Float32]]:
         """All atoms in order, TILE at a time: (first, atoms (rows, N))."""
         for rows, block in self.blocks():

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 from dseld_cli.lca import search
 from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Precision
-from dseld_cli.runtime.engine import on_all_cores
+from dseld_cli.runtime.engine import on_all_cores, shares
 from dseld_cli.runtime.matrices import product
 
 Float32 = NDArray[np.float32]
 
 FEW = 8
 """Up to so many vectors the time is that of reading the atoms."""
+
+PARTS = 4
+"""Parts per core that few products are cut into, so that no core waits long for another."""
 
 SAFETY = 1.001
 """Norms and distances that are measured in float32 are taken to be larger by that."""
@@ -56,8 +59,8 @@ class InFloat32:
         return Precision(SAFETY * max((largest_norm(block) for _, block in self.atoms.tiles()), default=1.0))
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
-        """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
-        for first, block in self.atoms.tiles():
+        """Yield (first, atoms (rows, N), products (r, rows)), by tiles, or by blocks for few references."""
+        for first, block in self.atoms.tiles() if len(references) > FEW else self.atoms.whole_blocks():
             yield first, block, self.sketched(references, block)
 
     def sketched(self, references: Float32, tile: Float32) -> Float32:
@@ -102,11 +105,9 @@ def largest_norm(rows: Float32) -> float:
 def few_products(rows: NDArray[np.float32] | NDArray[np.int16], scales: Float32, references: Float32) -> Float32:
     """Products (r, m) of rows (m, N) times scales (m,) with few references (r, N), reading each row once."""
     products = np.empty((len(references), len(rows)), np.float32)
-    cuts = np.linspace(0, len(rows), num=max(1, min(64, len(rows) // 512)) + 1).astype(int)
 
-    def part(c: int) -> None:
-        here = slice(cuts[c], cuts[c + 1])
+    def part(here: slice) -> None:
         search.multiply(rows[here], scales[here], references, products[:, here])
 
-    on_all_cores(part, range(len(cuts) - 1))
+    on_all_cores(part, shares(len(rows), PARTS))
     return products

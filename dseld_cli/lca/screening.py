@@ -10,7 +10,7 @@ simulate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,6 +105,12 @@ class Sketch:
             projected[first : first + len(block)] = product(block, basis.T)
         return cls(basis, np.ascontiguousarray(projected))
 
+    def products(self, references: Float32, products: Products) -> Iterator[tuple[int, Float32]]:
+        """Yield (first, products (r, rows)) with references (r, d), by tiles, or at once for few references."""
+        rows = TILE if len(references) > FEW else len(self.projected)
+        for start in range(0, len(self.projected), rows):
+            yield start, products.sketched(references, self.projected[start : start + rows])
+
     @property
     def cost(self) -> float:
         """What a product with all projected atoms costs, in products with all atoms."""
@@ -159,10 +165,7 @@ class Screen:
         found = Strongest.empty(len(features), keep, floor)
         if self.sketch:
             references = product(features, self.sketch.basis.T)
-            tiles = (
-                (start, self.sketch.projected[start : start + TILE]) for start in range(0, self.atoms.shape[0], TILE)
-            )
-            looks = ((first, products.sketched(references, tile)) for first, tile in tiles)
+            looks = self.sketch.products(references, products)
         else:
             looks = ((first, tile) for first, _, tile in products(features))
         for first, tile in looks:
@@ -179,9 +182,8 @@ class Screen:
         references, indptr = certificates.packed()
         references = product(references, self.sketch.basis.T)
         none = np.zeros((0, self.atoms.shape[1]), np.float32)
-        for start in range(0, self.atoms.shape[0], TILE):
-            tile = products.sketched(references, self.sketch.projected[start : start + TILE])
-            _collect_near(certificates, tile, start, indptr, none, 0.0, skip, found)
+        for first, tile in self.sketch.products(references, products):
+            _collect_near(certificates, tile, first, indptr, none, 0.0, skip, found)
         return found
 
     def near(
@@ -191,9 +193,7 @@ class Screen:
         found = Strongest.empty(len(certificates.counts), keep, floor)
         references, indptr = certificates.packed()
         for first, block, tile in products(references):
-            for start in range(0, len(block), TILE):
-                part = slice(start, start + TILE)
-                _collect_near(certificates, tile[:, part], first + start, indptr, block[part], open_from, skip, found)
+            _collect_near(certificates, tile, first, indptr, block, open_from, skip, found)
         return found
 
 

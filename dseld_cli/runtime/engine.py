@@ -82,9 +82,9 @@ def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
             return list(pool.map(work, waiting))
 
 
-def shares(n: int) -> list[slice]:
-    """Cut range(n) into as many slices as there are cores, about equal, none empty."""
-    count = max(1, min(cores(), n))
+def shares(n: int, per_core: int = 1) -> list[slice]:
+    """Cut range(n) into so many slices per core, about equal, none empty."""
+    count = max(1, min(per_core * cores(), n))
     return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
