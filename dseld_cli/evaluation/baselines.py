@@ -223,6 +223,7 @@ def fitted(exemplars: Exemplars, n_classes: int, c: float, progress: Progress, w
     from scipy.optimize import minimize
 
     classes, n = exemplars.classes, len(exemplars)
+    at_once = min(cores(), -(-exemplars.atoms.shape[0] // TILE))
     shape = (len(classes), exemplars.n_features + 1)
     iterations = int(max(FEWEST_ITERATIONS, min(ITERATIONS, WORK / (4.0 * n * shape[0] * shape[1]))))
     ticks = iter(progress(range(iterations), iterations, what))
@@ -233,7 +234,7 @@ def fitted(exemplars: Exemplars, n_classes: int, c: float, progress: Progress, w
         gradient[:, -1] = 0
         narrow = weights.astype(np.float32)
         for of_tile, gradient_of_tile in one_core_each(
-            lambda tile: cross_entropy(tile[0], np.searchsorted(classes, tile[1]), narrow), exemplars.tiles(), cores()
+            lambda tile: cross_entropy(tile[0], np.searchsorted(classes, tile[1]), narrow), exemplars.tiles(), at_once
         ):
             value += of_tile
             gradient += gradient_of_tile

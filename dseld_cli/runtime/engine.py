@@ -56,8 +56,16 @@ def one_core_each(work: Callable[[T], R], tasks: Iterable[T], most: int) -> Iter
     """Do the same with at most so many tasks at once, each on one core.
 
     For work whose bits are to be the same everywhere: linear algebra sums otherwise where it has more than one thread.
+    A single one at once is done without a thread.
     """
+    if most == 1:
+        return _one_by_one(work, tasks)
     return _side_by_side(work, tasks, max(1, min(cores(), most)), 1)
+
+
+def _one_by_one(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+    with threads_per_operation(1):
+        yield from map(work, tasks)
 
 
 def _side_by_side(work: Callable[[T], R], tasks: Iterable[T], n: int, share: int) -> Iterator[R]:
