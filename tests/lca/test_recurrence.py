@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import sparse_encode
 
@@ -39,8 +39,12 @@ def assert_agrees(found: Response, S: np.ndarray, atoms: np.ndarray, d: LCAParam
     differs = (found.code != 0) != (true.code != 0)
     tie = np.abs(np.abs(true.potential[:, -1]) - d.lambda_) < 1e-4
     assert not (differs & ~tie).any()
-    scale = np.abs(true.energy).max() + 1
-    np.testing.assert_allclose(found.energy, true.energy, rtol=0, atol=1e-5 * scale)
+    # energy is a small difference of large terms where many atoms are alike: what is rounded are the terms
+    a = np.abs(soft_threshold(true.potential, d.lambda_))  # (n, K, M)
+    terms = (
+        (a * np.abs(S @ atoms.T)[:, None]).sum(-1) + np.square(a @ np.abs(atoms)).sum(-1) / 2 + d.lambda_ * a.sum(-1)
+    )
+    np.testing.assert_allclose(found.energy, true.energy, rtol=0, atol=1e-5 * (terms.max() + 1))
 
 
 @pytest.mark.parametrize("inhibition", ["atoms", "gramian"])
@@ -52,6 +56,7 @@ def test_recurrence_is_the_float64_one(inhibition: str, positive: bool) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example(seed=138315, m=49, features=1, lambda_=4.4194, tau=47.158, steps=62, positive=False, cut=1)  # all atoms alike
 @given(
     seed=st.integers(0, 2**20),
     m=st.integers(1, 60),
