@@ -206,3 +206,24 @@ def test_a_budget_that_holds_nothing_is_one_line(
     said = run(command, ok=False).stderr
     assert "run.memory: 4.0GiB does not hold" in said
     assert holds in said
+
+
+def test_more_images_than_a_block_has_are_all_counted(small: Path, run: Run) -> None:
+    """Scores are read block by block; sums over all of them are what counts."""
+    truth = np.array([0, 1, 2, 3, 3] * 450)
+    bring(run, "test", truth.tolist(), ["ant", "bee", "cat", "dog"], seed=5)
+    assert len(truth) > store.spec.ROWS
+    for line in ("encode", "decode", "baselines --baseline nearest-class-mean", "evaluate"):
+        run(line)
+    found = json.loads(Path("metrics.json").read_text())
+    for name, its in found["decoders"].items():
+        said = store.open_store(paths.predictions(name, "test"), store.PredictionsInfo)
+        assert its["top1"] == round(100 * float((said.read("labels") == truth).mean()), 2)
+        assert its["top5"] == round(100 * float((said.read("scores")[np.arange(len(truth)), truth] > 0).mean()), 2)
+    baseline = store.open_store(paths.baseline("nearest-class-mean", "test"), store.BaselineInfo)
+    right = round(100 * float((baseline.read("labels") == truth).mean()), 2)
+    assert found["baselines"]["nearest-class-mean"]["top1"] == right
+    firing = store.codes_of("test").read("firing") / 24
+    assert found["firing"]["average"] == pytest.approx(100 * firing.mean(), abs=1e-4)
+    assert found["firing"]["peak"] == pytest.approx(100 * firing.max(axis=1).mean(), abs=1e-4)
+    assert len(rows_of(paths.evaluation("test") / "predictions.csv")) == len(truth)
