@@ -9,6 +9,7 @@ without either, in turns, each in a project of its own. FOLDER needs room for tw
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -23,14 +24,14 @@ from dseld_cli.store import project as paths
 
 APP = "from dseld_cli.cli.app import app; app()"
 WITHOUT = """
-import os
+import hashlib, os
 from types import SimpleNamespace
 import dseld_cli.store.chunks
-class Nothing:
-    def __init__(self, *_): pass
-    def update(self, _): pass
-    def hexdigest(self): return "0" * 64
-dseld_cli.store.chunks.hashlib = SimpleNamespace(sha256=Nothing)
+class Sample:  # of what is new, and what is not, digests have to tell: else nothing would be computed
+    def __init__(self, shape): self.found = hashlib.sha256(shape)
+    def update(self, data): self.found.update(bytes(data[:4096]) + bytes(data[-4096:]))
+    def hexdigest(self): return self.found.hexdigest()
+dseld_cli.store.chunks.hashlib = SimpleNamespace(sha256=Sample)
 os.fsync = os.fdatasync = lambda _: None
 """
 ADDED = Path("data/additions/more.zarr")
@@ -45,6 +46,26 @@ def run(folder: Path, code: str, *arguments: str) -> float:
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     return time.monotonic() - began
+
+
+def written_since(folder: Path, moment: float) -> int:
+    """Bytes of the files below a folder that are new since then."""
+    return sum(
+        its.st_size for its in (file.stat() for file in folder.rglob("*") if file.is_file()) if its.st_mtime > moment
+    )
+
+
+def disk(file: Path, size: int) -> float:
+    """Seconds in which the disk takes so many bytes: one file, written from memory, and one fsync."""
+    piece = os.urandom(2**24)
+    began = time.monotonic()
+    with file.open("wb", buffering=0) as out:
+        for start in range(0, size, len(piece)):
+            out.write(piece[: size - start])
+        os.fsync(out.fileno())
+    taken = time.monotonic() - began
+    file.unlink()
+    return taken
 
 
 def main() -> None:
@@ -66,19 +87,24 @@ def main() -> None:
             subprocess.run([sys.executable, "-c", make + made], cwd=folder, check=True)
         run(folder, code, "build-dict")
     times: dict[str, dict[str, list[float]]] = {what: {name: [] for name in sides} for what in ("gramian", "growth")}
+    wrote = {}
     for pair in range(wanted.pairs):
         for name, code in list(sides.items())[:: 1 if pair % 2 else -1]:
             folder = wanted.folder / name.replace(" ", "-")
             shutil.rmtree(folder / paths.GRAMIAN, ignore_errors=True)
-            times["gramian"][name].append(run(folder, code, "gramian"))
-            times["growth"][name].append(run(folder, code, "add-exemplars", str(ADDED)))
+            for what, command in (("gramian", ("gramian",)), ("growth", ("add-exemplars", str(ADDED)))):
+                began = time.time()
+                times[what][name].append(run(folder, code, *command))
+                wrote[what] = written_since(folder / paths.DATA, began)
             run(folder, code, "remove-exemplars", str(ADDED))
     figures = {}
     for what, found in times.items():
         prices = [a / b - 1 for a, b in zip(*found.values(), strict=True)]
-        figures[what] = {"seconds": found, "price": statistics.median(prices)}
+        alone = statistics.median(disk(wanted.folder / "plain", wrote[what]) for _ in range(3))
+        figures[what] = {"seconds": found, "price": statistics.median(prices), "bytes": wrote[what], "disk": alone}
         seconds = ", ".join(f"{name} {statistics.median(each):.2f} s" for name, each in found.items())
         print(f"{what}: {seconds}; price {100 * statistics.median(prices):.1f} %")
+        print(f"  {wrote[what] / 1e6:.0f} MB, which the disk alone takes in {alone:.2f} s")
     keep(wanted.json, {"atoms": wanted.atoms, "features": wanted.features, "added": wanted.added, "figures": figures})
 
 

@@ -21,7 +21,7 @@ from dseld_cli.store import project as paths
 
 FIRST = 50_000
 MORE = Path("data/additions/more.zarr")
-STAGES = ("build-dict", "encode", "decode", "evaluate", f"add-exemplars {MORE}")
+STAGES = ("build-dict", "encode", "decode", "baselines", "evaluate", f"add-exemplars {MORE}")
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     for size in sorted({min(FIRST, wanted.atoms), wanted.atoms}):
         folder = wanted.folder / str(size)
         settings = {"build_dict__size": size, "lca__lambda": wanted.lambda_, "run__memory": wanted.memory}
-        project(folder, baselines__names=[], gramian__build="never", **settings)
+        project(folder, gramian__build="never", **settings)
         stores = {paths.features("train"): size, paths.features("test"): wanted.images, MORE: 1000}
         for seed, (path, n) in enumerate(stores.items()):
             if not store.present(folder / path):

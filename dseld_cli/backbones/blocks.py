@@ -99,17 +99,17 @@ def extracted(block: Block) -> store.Aside:
     return store.set_aside(block.folder, arrays | ({"features": np.concatenate(features)} if features else {}))
 
 
-def by(does: Engine, arguments: tuple[Any, ...], extractor: Backbone) -> Blocks | None:
+def by_workers(does: Engine, arguments: tuple[Any, ...], extractor: Backbone) -> Blocks | None:
     """Let an engine's workers compute features by the backbone of those arguments; None where this process does."""
     if does is HERE:
         return None
     name, weights, *more = arguments
     weights = str(Path(weights).absolute()) if Path(weights).exists() else weights  # workers may be started elsewhere
-    return by_workers(does, Network((name, weights, *more), identity(extractor)))
+    return _blocks_by(does, Network((name, weights, *more), identity(extractor)))
 
 
-def by_workers(does: Engine, network: Network) -> Blocks:
-    """Let an engine's workers compute features, instead of this process."""
+def _blocks_by(does: Engine, network: Network) -> Blocks:
+    """Compute features by an engine's workers, block by block."""
 
     def blocks(
         images: Images, extractor: Backbone, work: Work, done: int, what: str, draft: Draft

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dseld_cli import store
 from dseld_cli.backbones.base import arguments_of, restored
-from dseld_cli.backbones.blocks import by
+from dseld_cli.backbones.blocks import by_workers
 from dseld_cli.backbones.extraction import Work, extract, require_whole
 from dseld_cli.errors import UserError
 from dseld_cli.images.contents import digest
@@ -93,7 +93,7 @@ class Sources:
         if not work.skip:
             require_whole([found], work.memory)
         extractor = restored(self.extractor, self.how.weights, self.device)
-        blocks = by(self.does, arguments_of(self.extractor, self.how.weights, self.device), extractor)
+        blocks = by_workers(self.does, arguments_of(self.extractor, self.how.weights, self.device), extractor)
         extract(found, extractor, path, {**facts, "contents_sha256": contents}, work, blocks).report()
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize
 from dseld_cli.dictionary.condensed import BLOCK, PANEL, condensed
-from dseld_cli.dictionary.duplicates import distinct, keys_of
+from dseld_cli.dictionary.duplicates import distinct, keys_in
 from dseld_cli.dictionary.representative import representative
 from dseld_cli.dictionary.transform import Seen, Transform, fitted
 from dseld_cli.errors import UserError
@@ -44,7 +44,7 @@ def candidates(features: store.Features, duplicates: str) -> NDArray[np.int64]:
     """Rows among which atoms are drawn: all ("keep"), or all but exact copies of earlier ones ("drop")."""
     if duplicates == "keep":
         return np.arange(features.shape("labels")[0])
-    return distinct(keys_of(block for _, block in features.stream("features")))
+    return distinct(keys_in(features, "features"))
 
 
 def choose(

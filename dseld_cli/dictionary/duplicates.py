@@ -8,6 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli import store
+from dseld_cli.runtime.engine import in_order
+from dseld_cli.runtime.progress import Track, quiet
+
 Int64 = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 
@@ -40,6 +44,19 @@ def _weights(n: int) -> Keys:
 def keys_of(blocks: Iterable[NDArray[np.float32]]) -> Keys:
     """Keys of all rows of consecutive blocks."""
     return np.concatenate([np.empty(0, np.uint64), *map(keys, blocks)])
+
+
+def keys_in(stored: store.Features | store.Dictionary, name: str, track: Track = quiet, what: str = "") -> Keys:
+    """Keys of all rows of an array of a store, (n,), blocks of it on all cores.
+
+    Raises:
+        StoreDamaged: if a block is not what was committed.
+
+    """
+    parts = list(store.blocks(stored.shape(name)[0], stored.chunks(name)[0]))
+    return np.concatenate(
+        [np.empty(0, np.uint64), *track(in_order(lambda part: keys(stored.rows(name, part)), parts), len(parts), what)]
+    )
 
 
 def first_equal(found: Keys) -> Int64:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dseld_cli import store
 from dseld_cli.dictionary.atom_blocks import Block, Origins, made, prepared
-from dseld_cli.dictionary.duplicates import first_equal, keys_of
+from dseld_cli.dictionary.duplicates import first_equal, keys_in, keys_of
 from dseld_cli.dictionary.gramian_growth import GramianGrowth, Settings, tiles_at_once
 from dseld_cli.dictionary.gramian_growth import grow as grow_gramian
 from dseld_cli.dictionary.manifest import Composition, Segment, other_labels, unchanged_blocks
@@ -151,8 +151,7 @@ def duplicates(new: Segment, dictionary: store.Dictionary | None, track: Track =
     names: list[str] = [*dictionary.read("source")] if dictionary else []
     m, found = len(names), [np.empty(0, np.uint64)]
     if dictionary:
-        blocks = track(dictionary.stream("atoms"), -(-m // store.spec.ROWS), "looking for duplicates")
-        found.append(keys_of(block for _, block in blocks))
+        found.append(keys_in(dictionary, "atoms", track, "looking for duplicates"))
     found.append(keys_of(new.atoms(np.arange(part.start, part.stop)) for part in store.blocks(len(new))))
     names += list(new.source)
     first = first_equal(np.concatenate(found))

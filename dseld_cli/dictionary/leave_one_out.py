@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize
-from dseld_cli.dictionary.duplicates import equal_to, keys, keys_of
+from dseld_cli.dictionary.duplicates import equal_to, keys, keys_in
 from dseld_cli.dictionary.manifest import Composition, Segment, parts_of
 from dseld_cli.dictionary.transform import of
 from dseld_cli.errors import UserError
@@ -76,7 +76,7 @@ def own_atoms_of(images: TrainingImages, dictionary: Dictionary) -> list[Int64]:
     parts = store.blocks(len(images))
     rows = (np.arange(part.start, part.stop) for part in parts)
     found = np.concatenate([_unit_keys(images.features(some), images.source[some]) for some in rows])
-    copies = equal_to(found, keys_of(block for _, block in dictionary.stream("atoms")))
+    copies = equal_to(found, keys_in(dictionary, "atoms"))
     by_name: dict[str, list[int]] = defaultdict(list)
     for atom, name in enumerate(dictionary.read("source")):
         by_name[str(name)].append(atom)

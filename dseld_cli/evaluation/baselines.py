@@ -67,7 +67,8 @@ class Exemplars:
         for first, tile in self.atoms.tiles():
             labels = self.labels[first : first + len(tile)]
             there = labels >= 0
-            yield (tile, labels) if there.all() else (tile[there], labels[there])
+            if there.any():
+                yield (tile, labels) if there.all() else (tile[there], labels[there])
 
     def some(self, which: Labels) -> Exemplars:
         """Take some of those that were not removed, in this order, into memory."""
@@ -156,10 +157,10 @@ def nearest(images: Rows, tiles: Iterable[tuple[Rows, Labels]], k: int) -> tuple
 
         def compare(part: slice, rows: Rows = rows, labels: Labels = labels) -> None:
             both = np.concatenate([best[part], images[part] @ rows.T], axis=1)
-            either = np.concatenate([classes[part], np.broadcast_to(labels, (len(both), len(labels)))], axis=1)
             highest = np.argpartition(both, -k, axis=1)[:, -k:]
+            known = np.take_along_axis(classes[part], np.minimum(highest, k - 1), axis=1)
             best[part] = np.take_along_axis(both, highest, axis=1)
-            classes[part] = np.take_along_axis(either, highest, axis=1)
+            classes[part] = np.where(highest < k, known, labels[np.maximum(highest - k, 0)])
 
         on_all_cores(compare, slices(len(images)))
     return best, classes
@@ -277,5 +278,5 @@ def memory_needed(n_features: int, n_classes: int, images: int) -> int:
     tiles, weights = cores() + 1, n_classes * (n_features + 1)
     fitting = 8 * weights * (2 * PAIRS + 8) + 4 * tiles * (TILE * (n_features + 3 * n_classes) + 2 * weights)
     chosen_by = 4 * MOST_TO_CHOOSE_BY * n_features
-    classifying = images * (8 * n_features + 12 * TILE + 16 * n_classes + 16 * TILE)
+    classifying = images * (8 * n_features + 16 * TILE + 16 * n_classes)
     return max(fitting + chosen_by, classifying)

@@ -14,7 +14,7 @@ from dseld_cli import store
 from dseld_cli.decoders.base import Decoder, Float32, Given, Int64, Trainable, shares
 from dseld_cli.decoders.registry import decoder
 from dseld_cli.dictionary.transform import Transform, of
-from dseld_cli.errors import DoesNotFit, StoreMissing, UserError
+from dseld_cli.errors import DoesNotFit, UserError
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.store import project as paths
 
@@ -132,9 +132,7 @@ def calibration(
             steps.
 
     """
-    if not store.present(paths.calibration(name)):
-        raise StoreMissing(f"no calibration at {paths.calibration(name)}: run `dseld calibrate --decoder {name}` first")
-    found = store.open_store(paths.calibration(name), store.CalibrationInfo)
+    found = store.open_store(paths.calibration(name), store.CalibrationInfo, f"dseld calibrate --decoder {name}")
     store.require_input(found, "dictionary", dictionary)
     _require_alike(found, options, dynamics, "run `dseld calibrate` with the same settings")
     return found

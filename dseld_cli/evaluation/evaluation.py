@@ -163,10 +163,10 @@ class Evaluation:
         seen = Seen.by(self.dictionary, self.features)
         parts = store.blocks(len(self.rows))
         images = Counter(key for part in parts for key in _keys(_unit(seen.take(self.rows[part]))))
-        n_blocks = -(-self.dictionary.shape("atoms")[0] // self.dictionary.chunks("atoms")[0])
-        blocks = in_order(lambda found: _keys(found[1]), self.dictionary.stream("atoms"))
+        blocks = list(store.blocks(self.dictionary.shape("atoms")[0], self.dictionary.chunks("atoms")[0]))
+        found = in_order(lambda block: _keys(self.dictionary.rows("atoms", block)), blocks)
         what = "looking for images among the exemplars"
-        return sum(images.pop(key, 0) for keys in track(blocks, n_blocks, what) for key in keys)
+        return sum(images.pop(key, 0) for keys in track(found, len(blocks), what) for key in keys)
 
 
 def _unit(rows: Float32) -> Float32:

@@ -93,9 +93,9 @@ class Outcome:
     energy: Float64
 
 
-@dataclass
+@dataclass(eq=False)
 class Image:
-    """One image on its way.
+    """One image on its way; equal to itself alone.
 
     Attributes:
         number: which of the batch it is.

@@ -41,9 +41,13 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
     features = store.features_of(split)
     require_same_extractor(features, dictionary)
     (m, n_features), classes = dictionary.shape("atoms"), dictionary.info.classes
-    needed = resident_atoms(params.run.memory, m, n_features) + memory_needed(n_features, len(classes), IMAGES)
-    arrays_within(params.run.memory, needed, f"exemplars of {n_features} features, and what baselines make of them")
-    exemplars = Exemplars(atoms_of(dictionary, params.run.memory), dictionary.read("labels"))
+    beside = memory_needed(n_features, len(classes), IMAGES)
+    needed = beside + resident_atoms(0, m, n_features)
+    spare = arrays_within(
+        params.run.memory, needed, f"exemplars of {n_features} features, and what baselines make of them"
+    )
+    within = min(params.run.memory, 3 * (spare - beside))  # a third of what they are given, atoms may keep
+    exemplars = Exemplars(atoms_of(dictionary, within), dictionary.read("labels"))
     if len(exemplars.classes) < 2:
         raise UserError(f"{dictionary.path} has exemplars of one class only: there is nothing to tell apart")
     inputs = store.fingerprints(dictionary=dictionary, features=features)

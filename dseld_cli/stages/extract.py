@@ -10,7 +10,7 @@ import numpy as np
 
 from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, backbone
-from dseld_cli.backbones.blocks import by
+from dseld_cli.backbones.blocks import by_workers
 from dseld_cli.backbones.extraction import Work, extract, require_whole, sensible
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.additions import classes_of
@@ -48,7 +48,7 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     if not skip:
         require_whole(found.values(), memory)
     with engine(params.run.engine, params.run.scheduler, memory) as does:
-        blocks = by(does, arguments, extractor)
+        blocks = by_workers(does, arguments, extractor)
         for name, images in found.items():
             facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
             left = " (val's left out)" if name == "train" and "val" in settings.splits else ""

@@ -49,6 +49,9 @@ InfoT = TypeVar("InfoT", bound=Info)
 Stamp = tuple[int, int, int]
 """Inode, size and modification time of a file."""
 
+_PROVED = set[tuple[str, Stamp]]()
+"""Digests that this process has found files to have: a store that grows shares most of its files with the older one."""
+
 
 @dataclass(frozen=True)
 class Store(Generic[InfoT]):
@@ -203,13 +206,15 @@ class Store(Generic[InfoT]):
         except ValueError as error:
             raise self._damaged_chunk(name, key, f"cannot be read ({error})") from None
         if self.verified.get((name, key)) != stamp:
-            self._verify(name, key, content)
+            self._verify(name, key, content, stamp)
             self.verified[name, key] = stamp
         return content
 
-    def _verify(self, name: str, key: Key, content: Array) -> None:
-        if chunks.digest(content) != self.digest(name, key):
+    def _verify(self, name: str, key: Key, content: Array, stamp: Stamp) -> None:
+        proof = self.digest(name, key), stamp
+        if proof not in _PROVED and chunks.digest(content) != self.digest(name, key):
             raise self._damaged_chunk(name, key, "is not what was committed")
+        _PROVED.add(proof)
         meaning = MEANINGS[self.kind].get(name)
         if meaning and (senseless := meaning.sense(content, self.sizes)):
             raise self.damaged(f"array {name} {senseless}")
@@ -314,8 +319,8 @@ def _folder(path: Path) -> Path:
     return retired if disk.kind_of(retired) and not (retired / disk.PLAN).exists() else path
 
 
-def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
-    """Open a committed store for reading.
+def open_store(path: Path, wanted: type[InfoT], made_by: str | None = None) -> Store[InfoT]:
+    """Open a committed store for reading; `made_by` is the command that makes it, if its kind does not tell.
 
     Raises:
         StoreMissing: if there is none.
@@ -327,7 +332,7 @@ def open_store(path: Path, wanted: type[InfoT]) -> Store[InfoT]:
     """
     kind, folder = wanted.kind, _folder(path)
     if not present(path):
-        raise StoreMissing(f"no {kind} store at {path}: run `{MADE_BY[first_missing(kind, present)]}` first")
+        raise StoreMissing(f"no {kind} store at {path}: run `{made_by or MADE_BY[first_missing(kind, present)]}` first")
     attributes = disk.attributes(folder) or {}
     mark = _mark(path, attributes, kind)
     fingerprint = mark.pop("fingerprint", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from dseld_cli.errors import DoesNotFit, StoreMissing
+from dseld_cli.errors import DoesNotFit
 from dseld_cli.store import project as paths
 from dseld_cli.store.provenance import CodesInfo, FeaturesInfo
 from dseld_cli.store.reader import Codes, Features, Store, open_store, present
@@ -37,10 +37,8 @@ def codes_of(split: str) -> Codes:
 
 
 def _of(split: str, path: Path, kind: type[SplitT]) -> Store[SplitT]:
-    if split != "test" and not present(path):
-        first = kind.kind if present(paths.features(split)) else FeaturesInfo.kind
-        raise StoreMissing(f"no {kind.kind} store at {path}: run `{MADE_BY[first]} --split {split}` first")
-    found = open_store(path, kind)
+    first = kind.kind if present(paths.features(split)) else FeaturesInfo.kind
+    found = open_store(path, kind, None if split == "test" else f"{MADE_BY[first]} --split {split}")
     if found.info.split != split:
         raise DoesNotFit(
             f"{path} has images of the split {found.info.split}: `{MADE_BY[found.kind]} --split {split}` makes it anew"

@@ -66,9 +66,13 @@ def test_a_class_mean_is_the_mean_of_its_exemplars() -> None:
     assert (found.scores(IMAGES)[:, 10] == 0).all()
 
 
-def test_neighbours_vote_as_scikit_learns_do() -> None:
+@pytest.mark.parametrize("tile", [2048, 50, 5])
+def test_neighbours_vote_as_scikit_learns_do(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the tiles, fewer exemplars than vote among them, and some with none that was not removed."""
+    monkeypatch.setattr(lca_atoms, "TILE", tile)
     peer = KNeighborsClassifier(7, metric="cosine", algorithm="brute").fit(ATOMS, LABELS)
-    ours = baselines.neighbours(EXEMPLARS, 10, 7)
+    holes = np.insert(ATOMS, [20] * 13, 0, axis=0)
+    ours = baselines.neighbours(baselines.Exemplars(Atoms.of(holes), np.insert(LABELS, [20] * 13, 0)), 10, 7)
     np.testing.assert_allclose(ours.scores(IMAGES), peer.predict_proba(IMAGES), atol=1e-6)
 
 
