@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dseld_cli.backbones.allocator import keep_freed_memory
 from dseld_cli.backbones.base import Backbone, Settings
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.allocator import keep_freed_memory
 from dseld_cli.runtime.text import told
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

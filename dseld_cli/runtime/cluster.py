@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from dseld_cli import __version__
 from dseld_cli.errors import DoesNotFit, UserError
+from dseld_cli.runtime.allocator import keep_freed_memory
 from dseld_cli.runtime.console import say
 from dseld_cli.runtime.engine import cores, one_core_each
 
@@ -131,7 +132,7 @@ class Dask:
             while True:
                 room = self._at_once() - len(waiting)  # of a dead worker, all it has is suspect
                 for _, block in zip(range(room), todo, strict=False):
-                    waiting[executor.submit(work, block)] = block
+                    waiting[executor.submit(_on_worker, work, block)] = block
                 if not waiting:
                     return
                 for done in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -155,6 +156,11 @@ class Dask:
     def _at_once(self) -> int:
         """How many blocks are worked on at this moment, if there are enough."""
         return max(1, sum(map(int, self.client.nthreads().values())))
+
+
+def _on_worker(work: Callable[[T], R], block: T) -> R:
+    keep_freed_memory()
+    return work(block)
 
 
 def _result(done: Future[R], block: Block) -> R:

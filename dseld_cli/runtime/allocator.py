@@ -1,7 +1,8 @@
-"""Memory that a layer frees stays with the process for the next one, where the C library is glibc.
+"""Memory that is freed stays with the process for the next array, where the C library is glibc.
 
 Left to itself, glibc gives arrays of some hundred kilobytes and more back to the system as soon as they are freed, and
-every page of the next layer's output is then faulted in anew: a third of the processor's time in extraction.
+every page of the next layer's output is then faulted in anew: a third of the processor's time in extraction. In workers
+that Dask starts it gives back everything (MALLOC_TRIM_THRESHOLD_=65536): a fifth of the time of coding.
 """
 
 from __future__ import annotations
