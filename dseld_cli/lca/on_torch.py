@@ -16,6 +16,7 @@ from dseld_cli.lca.certificate import Precision
 from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles
 from dseld_cli.lca.products import SAFETY
 from dseld_cli.lca.recurrence import Array
+from dseld_cli.runtime.engine import cores
 
 Float32 = NDArray[np.float32]
 
@@ -42,12 +43,14 @@ class InBfloat16:
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
+        torch.set_num_threads(cores())  # of this thread: in Dask's workers, the environment says one
         rounded = self._rounded(references)
         for first, block, tile in self._tiles():
             yield first, block, (rounded @ tile.T).float().cpu().numpy()
 
     def sketched(self, references: Float32, tile: Float32) -> Float32:
         """Products (r, rows) of a tile."""
+        torch.set_num_threads(cores())
         found: Float32 = (self._rounded(references) @ self._rounded(tile).T).float().cpu().numpy()
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +22,8 @@ def arrays_within(memory: int, needed: int, what: str) -> int:
     """
     spare = memory - RUNTIME
     if spare < needed:
-        least = (RUNTIME + needed) / 2**30
-        raise UserError(f"run.memory: {memory / 2**30:.1f}GiB does not hold {what}; at least {least:.1f}GiB is needed")
+        least = math.ceil(10 * (RUNTIME + needed) / 2**30) / 10  # never a budget that would be refused again
+        raise UserError(f"run.memory: {memory / 2**30:.3g}GiB does not hold {what}; at least {least:.1f}GiB is needed")
     return spare
 
 
