@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 TILE = 2048
 ATOMS_PER_CLASS = 200
-PROBE_STEPS = 2
+PROBE_STEPS = 5
 SINGLE_IMAGES = 30
 LASSO_ATOMS = 5000
 LASSO_IMAGES = 8
@@ -200,7 +200,7 @@ def direct(library: str, images: Float32, atoms: Float32, params: LCAParams) -> 
 def probe(library: str, images: Float32, atoms: Float32, params: LCAParams) -> float:
     """Seconds of a few steps."""
     short = LCAParams(params.lambda_, params.tau, PROBE_STEPS)
-    return min(timed(lambda: direct(library, images, atoms, short))[0] for _ in range(2))
+    return min(timed(lambda: direct(library, images, atoms, short))[0] for _ in range(3))
 
 
 def lasso_cost(images: Float32, atoms: Float32, params: LCAParams) -> float:
