@@ -28,6 +28,8 @@ ITERATIONS = 200
 WORK = 1.5e13
 """Floating-point operations that its training may take: minutes; with more exemplars, fewer iterations."""
 FEWEST_ITERATIONS = 20
+MOST_TILES = 64
+"""In work at once, at most."""
 PAIRS = 10
 """Of steps and gradients, as many of which as weights the training keeps."""
 
@@ -198,8 +200,8 @@ class Logistic:
         return found
 
 
-def logistic(exemplars: Exemplars, n_classes: int, progress: Progress) -> Logistic:
-    """Choose the strength of the regularisation on exemplars held out, and fit all exemplars with it."""
+def logistic(exemplars: Exemplars, n_classes: int, progress: Progress, most: int = MOST_TILES) -> Logistic:
+    """Choose the strength of the regularisation on exemplars held out, and fit all with it, so many tiles at once."""
     some = np.random.default_rng(0).permutation(len(exemplars))[:MOST_TO_CHOOSE_BY]
     some = some[np.random.RandomState(0).permutation(len(some))]  # as scikit-learn draws: older figures hold
     held, kept = (exemplars.some(part) for part in np.split(some, [-(-len(some) // 10)]))
@@ -208,10 +210,11 @@ def logistic(exemplars: Exemplars, n_classes: int, progress: Progress) -> Logist
         said = f"too few exemplars to choose the regularisation by: C = {strength:g}"
     else:
         right = {
-            c: right_of(fitted(kept, n_classes, c, progress, f"C = {c:g}, held out"), held) for c in REGULARISATION
+            c: right_of(fitted(kept, n_classes, c, progress, f"C = {c:g}, held out", most), held)
+            for c in REGULARISATION
         }
         strength, said = max(right, key=lambda c: right[c]), ""
-    return fitted(exemplars, n_classes, strength, progress, f"logistic regression, C = {strength:g}", said)
+    return fitted(exemplars, n_classes, strength, progress, f"logistic regression, C = {strength:g}", most, said)
 
 
 def right_of(model: Logistic, exemplars: Exemplars) -> int:
@@ -219,12 +222,14 @@ def right_of(model: Logistic, exemplars: Exemplars) -> int:
     return sum(int((model.labels(rows) == labels).sum()) for rows, labels in exemplars.tiles())
 
 
-def fitted(exemplars: Exemplars, n_classes: int, c: float, progress: Progress, what: str, said: str = "") -> Logistic:
+def fitted(
+    exemplars: Exemplars, n_classes: int, c: float, progress: Progress, what: str, most: int, said: str = ""
+) -> Logistic:
     """Minimise sum of cross-entropies + ||weights||^2 / (2 c) by L-BFGS from zero; the bias is free."""
     from scipy.optimize import minimize
 
     classes, n = exemplars.classes, len(exemplars)
-    at_once = min(cores(), -(-exemplars.atoms.shape[0] // TILE))
+    at_once = min(cores(), most, -(-exemplars.atoms.shape[0] // TILE))
     shape = (len(classes), exemplars.n_features + 1)
     iterations = int(max(FEWEST_ITERATIONS, min(ITERATIONS, WORK / (4.0 * n * shape[0] * shape[1]))))
     ticks = iter(progress(range(iterations), iterations, what))
@@ -273,10 +278,15 @@ def _softmax(logits: Rows) -> Rows:
     return probabilities
 
 
-def memory_needed(n_features: int, n_classes: int, images: int) -> int:
-    """Bytes that fitting, and classifying so many images at a time, needs beside the exemplars."""
-    tiles, weights = cores() + 1, n_classes * (n_features + 1)
-    fitting = 8 * weights * (2 * PAIRS + 8) + 4 * tiles * (TILE * (n_features + 3 * n_classes) + 2 * weights)
+def memory_needed(n_features: int, n_classes: int, images: int, tiles: int) -> int:
+    """Bytes that fitting, so many tiles at once, and classifying so many images take beside the exemplars."""
+    weights = n_classes * (n_features + 1)
+    fitting = 8 * weights * (2 * PAIRS + 8) + 4 * (tiles + 1) * (TILE * (n_features + 3 * n_classes) + 2 * weights)
     chosen_by = 4 * MOST_TO_CHOOSE_BY * n_features
     classifying = images * (8 * n_features + 16 * TILE + 16 * n_classes)
     return max(fitting + chosen_by, classifying)
+
+
+def tiles_within(room: int, n_features: int, n_classes: int, images: int) -> int:
+    """How many tiles may be in work at once in so many bytes, at least one."""
+    return next((n for n in range(MOST_TILES, 1, -1) if memory_needed(n_features, n_classes, images, n) <= room), 1)

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from dseld_cli.dictionary.checks import normalize, relabel
 from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import OutOfDate, StoreMissing, UserError
+from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.metrics import Tally
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.engine import in_order, workers
@@ -130,7 +131,8 @@ class Evaluation:
 
     def confusion(self) -> dict[str, Int64]:
         """Return the confusion matrix of each decoder."""
-        return {name: found.tally.confusion for name, found in self.predictions.items()}
+        n = len(self.classes)
+        return {name: metrics.confusion(found.labels, self.truth, n) for name, found in self.predictions.items()}
 
     @cached_property
     def firing(self) -> Firing:
@@ -200,8 +202,10 @@ def collect(
     store.require_input(codes, "features", features)
     store.require_input(codes, "dictionary", dictionary)
     rows = codes.read("rows")
-    wanted = len(decoders) + len(optional) + len(baselines)
-    arrays_within(memory, _needed(codes, wanted), f"{wanted} predictions of {counted(len(rows), 'image')}")
+    there = [paths.predictions(name, split) for name in optional] + [paths.baseline(name, split) for name in baselines]
+    wanted = len(decoders) + sum(map(store.present, there))
+    what = f"{counted(wanted, 'prediction')} of {counted(len(rows), 'image')}, {len(codes.info.classes)} classes"
+    arrays_within(memory, _needed(codes, wanted), what)
     names, classes = features.info.classes, dictionary.info.classes
     truth = relabel(features.read("labels"), names, classes)[rows]
     if not (truth >= 0).any():
@@ -233,24 +237,25 @@ def _read(
     predictions: store.Predictions | store.Store[store.BaselineInfo], rows: Int64, truth: Int64, what: str, track: Track
 ) -> Predictions:
     """Read predictions of images `rows` (n,) of a split, of true classes `truth`: their scores block by block."""
-    labels, highest = predictions.read("labels")[rows], np.empty(len(rows), np.float32)
+    labels, n_classes = predictions.read("labels")[rows], predictions.shape("scores")[1]
+    highest, top5 = np.empty(len(rows), np.float32), np.empty(len(rows), np.bool_)
     parts = list(store.blocks(len(rows)))
 
-    def judged(part: slice) -> Tally:
+    def look(part: slice) -> None:
         scores = predictions.take("scores", rows[part])
-        highest[part] = scores.max(axis=1)
-        return Tally.of(labels[part], scores, truth[part])
+        highest[part], top5[part] = scores.max(axis=1), metrics.among_highest(scores, truth[part], 5)
 
-    tallies = track(in_order(judged, parts), len(parts), what)
-    return Predictions(labels, highest, reduce(Tally.__add__, tallies))
+    for _ in track(in_order(look, parts), len(parts), what):
+        pass
+    return Predictions(labels, highest, Tally.of(labels, truth, n_classes, top5, highest))
 
 
 def _needed(codes: store.Codes, predictions: int) -> int:
-    """Bytes of what is known of every image, and of blocks of scores with the confusion matrices that they add to."""
+    """Bytes of what is known of every image, of blocks of scores, and of the confusion matrices, which are drawn."""
     n, classes = codes.shape("rows")[0], len(codes.info.classes)
-    blocks = (workers() + 2) * store.spec.ROWS * (12 * classes + 4 * codes.shape("firing")[1])
-    matrices = 8 * (classes + 1) ** 2 * (predictions + workers() + 2)
-    return n * (BYTES_PER_IMAGE + 12 * predictions) + blocks + matrices
+    rows = min(n, (workers() + 2) * store.spec.ROWS)
+    blocks = rows * (12 * classes + 4 * codes.shape("firing")[1])
+    return n * (BYTES_PER_IMAGE + 13 * predictions) + blocks + 8 * (classes + 1) ** 2 * predictions
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

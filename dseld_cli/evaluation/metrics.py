@@ -22,51 +22,37 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Tally:
-    """Predictions of some images against their true classes, counted; those of other images can be added.
+    """Predictions of n images against their true classes, counted.
 
     Attributes:
-        counts: images of true class (row) by predicted class (n_classes + 1, n_classes + 1): the last row has those of
-            classes that the dictionary lacks, the last column those that were left undecided.
+        true: images of each class, and last those of classes that the dictionary lacks, (n_classes + 1,).
+        said: images that each class was named for, and last those that were left undecided, (n_classes + 1,).
+        right: images of each class that are right, (n_classes,).
         top5: images whose true class is among the five of the highest scores.
         gaps: how many are right, less their confidence, summed in each bin of it (BINS,).
 
     """
 
-    counts: Int64
+    true: Int64
+    said: Int64
+    right: Int64
     top5: int
     gaps: Float64
 
     @classmethod
-    def of(cls, predicted: Int64, scores: NDArray[np.float32], truth: Int64) -> Tally:
-        """Count images of predicted and true classes (n,) and scores (n, n_classes)."""
-        n = scores.shape[1] + 1
-        cell = np.where(truth < 0, n - 1, truth) * n + np.where(predicted == UNDECIDED, n - 1, predicted)
-        counts = np.bincount(cell, minlength=n * n).reshape(n, n)
+    def of(
+        cls, predicted: Int64, truth: Int64, n_classes: int, top5: NDArray[np.bool_], confidence: NDArray[np.float32]
+    ) -> Tally:
+        """Count images by predicted and true class, whether that is among the highest five, and highest score."""
         right = (predicted == truth) & (truth >= 0)
-        return cls(counts, int(among_highest(scores, truth, 5).sum()), gaps(scores.max(axis=1), right))
-
-    def __add__(self, other: Tally) -> Tally:
-        """Count both together."""
-        return Tally(self.counts + other.counts, self.top5 + other.top5, self.gaps + other.gaps)
-
-    @property
-    def images(self) -> int:
-        """How many there are."""
-        return int(self.counts.sum())
-
-    @property
-    def right(self) -> Int64:
-        """Images of each class that are right, (n_classes,)."""
-        return self.counts.diagonal()[:-1]
-
-    @property
-    def confusion(self) -> Int64:
-        """Images of true class (row) by predicted class, undecided in the last column: (n_classes, n_classes + 1)."""
-        return self.counts[:-1]
+        true, said = (
+            np.bincount(np.where(found < 0, n_classes, found), minlength=n_classes + 1) for found in (truth, predicted)
+        )
+        return cls(true, said, np.bincount(truth[right], minlength=n_classes), int(top5.sum()), gaps(confidence, right))
 
     def summary(self) -> dict[str, float | int]:
         """Top-1 with its 95 % interval, top-5, macro-F1, images left undecided (that is wrong), calibration error."""
-        n, right = self.images, int(self.right.sum())
+        n, right = int(self.true.sum()), int(self.right.sum())
         low, high = interval(right, n)
         return {
             "top1": round(100 * right / n, 2),
@@ -74,7 +60,7 @@ class Tally:
             "high": high,
             "top5": round(100 * self.top5 / n, 2),
             "macro_f1": self.macro_f1(),
-            "undecided": int(self.counts[:, -1].sum()),
+            "undecided": int(self.said[-1]),
             "calibration_error": round(100 * float(np.abs(self.gaps).sum()) / n, 2),
         }
 
@@ -83,14 +69,21 @@ class Tally:
 
         Images of classes that the dictionary lacks are such a class, which nothing gets right.
         """
-        true, said = self.counts.sum(axis=1), self.counts.sum(axis=0)[:-1]
-        f1 = np.append(2 * self.right / np.maximum(said + true[:-1], 1), 0.0)
-        return round(100 * float(np.mean(f1[true > 0])), 2)
+        f1 = np.append(2 * self.right / np.maximum(self.said + self.true, 1)[:-1], 0.0)
+        return round(100 * float(np.mean(f1[self.true > 0])), 2)
 
     def per_class_accuracy(self, classes: Sequence[str]) -> dict[str, float]:
         """Top-1 in percent of each class that has an image."""
-        true = self.confusion.sum(axis=1)
-        return {classes[c]: round(100 * int(self.right[c]) / int(true[c]), 2) for c in map(int, np.flatnonzero(true))}
+        there = map(int, np.flatnonzero(self.true[:-1]))
+        return {classes[c]: round(100 * int(self.right[c]) / int(self.true[c]), 2) for c in there}
+
+
+def confusion(predicted: Int64, truth: Int64, n_classes: int) -> Int64:
+    """Images of true class (row) by predicted class, undecided in the last column: (n_classes, n_classes + 1)."""
+    known = truth >= 0
+    column = np.where(predicted == UNDECIDED, n_classes, predicted)[known]
+    cell = truth[known] * (n_classes + 1) + column
+    return np.bincount(cell, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
 
 
 def interval(right: int, n: int) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from dseld_cli.evaluation.baselines import (
     logistic,
     memory_needed,
     neighbours,
+    tiles_within,
 )
 from dseld_cli.evaluation.scored import keep_scores
 from dseld_cli.runtime.budget import arrays_within
@@ -40,14 +41,8 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
     features = store.features_of(split)
     require_same_extractor(features, dictionary)
-    (m, n_features), classes = dictionary.shape("atoms"), dictionary.info.classes
-    beside = memory_needed(n_features, len(classes), IMAGES)
-    needed = beside + resident_atoms(0, m, n_features)
-    spare = arrays_within(
-        params.run.memory, needed, f"exemplars of {n_features} features, and what baselines make of them"
-    )
-    within = min(params.run.memory, 3 * (spare - beside))  # a third of what they are given, atoms may keep
-    exemplars = Exemplars(atoms_of(dictionary, within), dictionary.read("labels"))
+    classes = dictionary.info.classes
+    exemplars, most = _exemplars(dictionary, params.run.memory)
     if len(exemplars.classes) < 2:
         raise UserError(f"{dictionary.path} has exemplars of one class only: there is nothing to tell apart")
     inputs = store.fingerprints(dictionary=dictionary, features=features)
@@ -56,7 +51,7 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
         (paths.BASELINES / split).mkdir(parents=True, exist_ok=True)  # a stage's output has to be there
         say("params.yaml lists no baselines")
     for name in wanted:
-        model = fitted(name, exemplars, len(classes), params.baselines.neighbours)
+        model = fitted(name, exemplars, len(classes), params.baselines.neighbours, most)
         if model.said:
             say(f"{name}: {model.said}")
         path, shape = paths.baseline(name, split), (features.shape("features")[0], len(classes))
@@ -66,13 +61,30 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
         say(f"{path}: {shape[0]} images")
 
 
-def fitted(name: str, exemplars: Exemplars, n_classes: int, k: int) -> Baseline:
-    """Fit the classifier of a name that params.yaml's baselines.names may have to unit-norm exemplars."""
+def _exemplars(dictionary: store.Dictionary, memory: int) -> tuple[Exemplars, int]:
+    """Exemplars, in memory if the budget allows, and how many tiles of them it allows to be in work at once.
+
+    Raises:
+        UserError: if it does not allow one.
+
+    """
+    (m, n_features), n_classes = dictionary.shape("atoms"), len(dictionary.info.classes)
+    streamed, least = resident_atoms(0, m, n_features), memory_needed(n_features, n_classes, IMAGES, 1)
+    what = f"exemplars of {n_features} features and {n_classes} classes, and what baselines make of them"
+    room = arrays_within(memory, streamed + least, what)
+    resident = 4 * m * n_features <= min(memory // 3, room - least)
+    kept = 4 * m * n_features if resident else streamed
+    exemplars = Exemplars(atoms_of(dictionary, memory if resident else 0), dictionary.read("labels"))
+    return exemplars, tiles_within(room - kept, n_features, n_classes, IMAGES)
+
+
+def fitted(name: str, exemplars: Exemplars, n_classes: int, k: int, most: int) -> Baseline:
+    """Fit the classifier of a name that params.yaml's baselines.names may have, with so many tiles in work at once."""
     if name == "nearest-class-mean":
         return class_means(exemplars, n_classes)
     if name == "cosine-knn":
         return neighbours(exemplars, n_classes, k)
-    return logistic(exemplars, n_classes, track)
+    return logistic(exemplars, n_classes, track, most)
 
 
 def _classified(model: Baseline, seen: Seen, name: str) -> Iterator[Rows]:

@@ -83,7 +83,7 @@ def test_logistic_regression_comes_as_near_the_optimum_as_scikit_learns(strength
         LogisticRegression(C=strength, max_iter=5000, tol=tol).fit(ATOMS.astype(np.float64), LABELS)
         for tol in (1e-8, 1e-4)
     )
-    ours = baselines.fitted(EXEMPLARS, 10, strength, quiet, "")
+    ours = baselines.fitted(EXEMPLARS, 10, strength, quiet, "", 1)
 
     def objective(weights: np.ndarray, bias: np.ndarray) -> float:
         logits = ATOMS @ weights.T + bias
@@ -93,3 +93,11 @@ def test_logistic_regression_comes_as_near_the_optimum_as_scikit_learns(strength
     least = objective(optimum.coef_, optimum.intercept_)
     assert objective(ours.weights, ours.bias) - least <= 1.5 * (objective(peer.coef_, peer.intercept_) - least) + 1e-3
     assert (ours.labels(IMAGES) == optimum.predict(IMAGES)).mean() > 0.99
+
+
+def test_tiles_in_work_at_once_are_as_many_as_the_budget_holds() -> None:
+    """Of ImageNet's size one takes 80 MB: a machine of many cores has to wait for memory, not refuse."""
+    sizes = [baselines.memory_needed(2048, 1000, 4096, tiles) for tiles in (1, 8, 64)]
+    assert sizes == sorted(sizes)
+    assert [baselines.tiles_within(room, 2048, 1000, 4096) for room in sizes] == [1, 8, 64]
+    assert baselines.tiles_within(0, 2048, 1000, 4096) == 1

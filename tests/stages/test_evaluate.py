@@ -204,7 +204,7 @@ def test_a_budget_that_holds_nothing_is_one_line(
 
     monkeypatch.setattr(budget, "RUNTIME", 4 * 2**30)
     said = run(command, ok=False).stderr
-    assert "run.memory: 4.0GiB does not hold" in said
+    assert "run.memory: 4GiB does not hold" in said
     assert holds in said
 
 
