@@ -23,7 +23,7 @@ from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
-from dseld_cli.evaluation.metrics import Tally
+from dseld_cli.evaluation.metrics import Confusion, Tally
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.engine import in_order, workers
 from dseld_cli.runtime.progress import Track, quiet
@@ -35,6 +35,8 @@ Int64 = NDArray[np.int64]
 
 BYTES_PER_IMAGE = 300
 """Row, class, names, and the key by which it is looked for among the exemplars."""
+BYTES_PER_PREDICTION = 64
+"""Class, highest score, and a pair of classes of its own in the confusion."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,10 @@ class Evaluation:
         """Return the accuracy of each decoder by class."""
         return {name: found.tally.per_class_accuracy(self.classes) for name, found in self.predictions.items()}
 
-    def confusion(self) -> dict[str, Int64]:
-        """Return the confusion matrix of each decoder."""
+    def confusion(self) -> dict[str, Confusion]:
+        """Return which classes each decoder takes for which."""
         n = len(self.classes)
-        return {name: metrics.confusion(found.labels, self.truth, n) for name, found in self.predictions.items()}
+        return {name: Confusion.of(found.labels, self.truth, n) for name, found in self.predictions.items()}
 
     @cached_property
     def firing(self) -> Firing:
@@ -251,11 +253,11 @@ def _read(
 
 
 def _needed(codes: store.Codes, predictions: int) -> int:
-    """Bytes of what is known of every image, of blocks of scores, and of the confusion matrices, which are drawn."""
+    """Bytes of what is known of every image, and of blocks of scores."""
     n, classes = codes.shape("rows")[0], len(codes.info.classes)
     rows = min(n, (workers() + 2) * store.spec.ROWS)
     blocks = rows * (12 * classes + 4 * codes.shape("firing")[1])
-    return n * (BYTES_PER_IMAGE + 13 * predictions) + blocks + 8 * (classes + 1) ** 2 * predictions
+    return n * (BYTES_PER_IMAGE + BYTES_PER_PREDICTION * predictions) + blocks
 
 
 def _few(names: Sequence[str], most: int = 3) -> str:

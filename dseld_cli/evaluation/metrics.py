@@ -78,12 +78,42 @@ class Tally:
         return {classes[c]: round(100 * int(self.right[c]) / int(self.true[c]), 2) for c in there}
 
 
-def confusion(predicted: Int64, truth: Int64, n_classes: int) -> Int64:
-    """Images of true class (row) by predicted class, undecided in the last column: (n_classes, n_classes + 1)."""
-    known = truth >= 0
-    column = np.where(predicted == UNDECIDED, n_classes, predicted)[known]
-    cell = truth[known] * (n_classes + 1) + column
-    return np.bincount(cell, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
+@dataclass(frozen=True)
+class Confusion:
+    """Pairs of true and predicted class that occur, and how many images have each, rising: (p,) each.
+
+    Attributes:
+        true: classes; images of one that the dictionary lacks are left out.
+        predicted: classes, `n_classes` where the decoder is undecided.
+        images: at least one.
+        n_classes: how many there are.
+
+    """
+
+    true: Int64
+    predicted: Int64
+    images: Int64
+    n_classes: int
+
+    @classmethod
+    def of(cls, predicted: Int64, truth: Int64, n_classes: int) -> Confusion:
+        """Count images by predicted and true class, (n,) each."""
+        known = truth >= 0
+        column = np.where(predicted == UNDECIDED, n_classes, predicted)[known]
+        cells, images = np.unique(truth[known] * (n_classes + 1) + column, return_counts=True)
+        return cls(*np.divmod(cells, n_classes + 1), images, n_classes)
+
+    def matrix(self, most: int) -> Int64:
+        """Images of true class (row) by predicted class, undecided in the last column: (C, C + 1).
+
+        C is `n_classes`, or, of more than `most`, at most that: then neighbouring classes are taken together.
+        """
+        side = -(-self.n_classes // most)
+        n = -(-self.n_classes // side)
+        found = np.zeros((n, n + 1), np.int64)
+        column = np.where(self.predicted == self.n_classes, n, self.predicted // side)
+        np.add.at(found, (self.true // side, column), self.images)
+        return found
 
 
 def interval(right: int, n: int) -> tuple[float, float]:

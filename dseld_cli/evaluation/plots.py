@@ -18,12 +18,15 @@ from dseld_cli.runtime.text import line
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from dseld_cli.evaluation.metrics import Confusion
     from dseld_cli.evaluation.paper import Row
 
 WIDTHS = (8.0, 4.2)
 """Of a figure on a wide screen and on a narrow one, in inches."""
 MOST_NAMED = 40
 """Classes beyond which their names do not fit below an axis."""
+MOST_CELLS = 500
+"""Of a confusion matrix along a side: there are no more pixels."""
 LONGEST = 40
 """Characters of a name there, at most: what is longer loses its middle."""
 LETTERS_ABREAST = 11
@@ -72,10 +75,8 @@ def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], width: float
     return figure
 
 
-def confusion_matrices(
-    confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str], width: float = 8.0
-) -> Figure:
-    """One panel per decoder: share of a true class's images (row) by predicted class, undecided last, (C, C + 1)."""
+def confusion_matrices(confusion: Mapping[str, Confusion], classes: Sequence[str], width: float = 8.0) -> Figure:
+    """One panel per decoder: share of a true class's images (row) by predicted class, undecided last."""
     from matplotlib.colors import LinearSegmentedColormap
 
     named, classes = len(classes) <= MOST_NAMED, [line(name, LONGEST) for name in classes]
@@ -88,7 +89,8 @@ def confusion_matrices(
     for spare in panels[len(confusion) :]:
         spare.set_axis_off()
     shades = LinearSegmentedColormap.from_list("shares", [(*BLUE, 0.0), (*BLUE, 1.0)])
-    for axes, (decoder, counts) in zip(panels, confusion.items(), strict=False):
+    for axes, (decoder, its) in zip(panels, confusion.items(), strict=False):
+        counts = its.matrix(MOST_CELLS)
         share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         image = axes.imshow(share, vmin=0, vmax=100, cmap=shades)
         axes.set_title(decoder)

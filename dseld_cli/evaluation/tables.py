@@ -12,6 +12,7 @@ from typing import Any
 from dseld_cli.evaluation import plots
 from dseld_cli.evaluation.evaluation import Evaluation
 from dseld_cli.evaluation.gallery import without_path
+from dseld_cli.evaluation.metrics import Confusion
 from dseld_cli.evaluation.paper import papers_firing
 from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.runtime.text import cell, json_text
@@ -67,12 +68,12 @@ def _per_class_rows(per_class: Mapping[str, Mapping[str, float]], split: str) ->
         yield [split, name, *(accuracies[name] for accuracies in per_class.values())]
 
 
-def _confusion_rows(confusion: Mapping[str, Any], classes: Sequence[str], split: str) -> Iterable[list[object]]:
+def _confusion_rows(confusion: Mapping[str, Confusion], classes: Sequence[str], split: str) -> Iterable[list[object]]:
     """Every pair that occurs."""
     names = [*classes, "undecided"]
-    for decoder, counts in confusion.items():
-        for true, predicted in zip(*counts.nonzero(), strict=True):
-            yield [split, decoder, names[true], names[predicted], counts[true, predicted]]
+    for decoder, its in confusion.items():
+        for true, predicted, images in zip(its.true, its.predicted, its.images, strict=True):
+            yield [split, decoder, names[true], names[predicted], images]
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:

@@ -35,9 +35,23 @@ def test_a_class_without_a_score_is_in_no_top_five() -> None:
 def test_confusion_agrees_with_scikit_learn_and_keeps_the_undecided_apart() -> None:
     rng = np.random.default_rng(0)
     predicted, truth = rng.integers(-1, 4, 100), rng.integers(0, 4, 100)
-    found = metrics.confusion(predicted, truth, 4)
+    counted = metrics.Confusion.of(predicted, truth, 4)
+    assert counted.images.sum() == 100
+    found = counted.matrix(most=4)
     np.testing.assert_array_equal(found[:, :4], confusion_matrix(truth, predicted, labels=range(4)))
     assert found[:, 4].sum() == (predicted == UNDECIDED).sum()
+
+
+def test_neighbouring_classes_are_taken_together_where_they_are_more_than_can_be_drawn() -> None:
+    """As many images, and each in the cell that its classes fall in: of 7 classes in 4 cells, two by two."""
+    rng = np.random.default_rng(3)
+    predicted, truth = rng.integers(-1, 7, 200), rng.integers(-1, 7, 200)
+    counted = metrics.Confusion.of(predicted, truth, 7)
+    whole, pooled = counted.matrix(7), counted.matrix(4)
+    assert (whole.shape, pooled.shape) == ((7, 8), (4, 5))
+    np.testing.assert_array_equal(pooled[:, -1], np.add.reduceat(whole[:, -1], [0, 2, 4, 6]))
+    together = np.add.reduceat(np.add.reduceat(whole[:, :-1], [0, 2, 4, 6], axis=0), [0, 2, 4, 6], axis=1)
+    np.testing.assert_array_equal(pooled[:, :-1], together)
 
 
 def test_summary_of_a_case_worked_by_hand() -> None:
