@@ -6,9 +6,7 @@ order of appearance. Labels of any other store are matched by the names of the c
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import normalize, relabel
+from dseld_cli.dictionary.duplicates import keys_in, keys_of
 from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import OutOfDate, StoreMissing, UserError
@@ -166,21 +165,15 @@ class Evaluation:
         """Count the coded images that are atoms, or equal to one: their class is looked up, not recognised."""
         seen = Seen.by(self.dictionary, self.features)
         parts = store.blocks(len(self.rows))
-        images = Counter(key for part in parts for key in _keys(_unit(seen.take(self.rows[part]))))
-        blocks = list(store.blocks(self.dictionary.shape("atoms")[0], self.dictionary.chunks("atoms")[0]))
-        found = in_order(lambda block: _keys(self.dictionary.rows("atoms", block)), blocks)
-        what = "looking for images among the exemplars"
-        return sum(images.pop(key, 0) for keys in track(found, len(blocks), what) for key in keys)
+        images = keys_of(_unit(seen.take(self.rows[part])) for part in parts)
+        atoms = keys_in(self.dictionary, "atoms", track, "looking for images among the exemplars")
+        return int(np.isin(images, atoms).sum())
 
 
 def _unit(rows: Float32) -> Float32:
     """Scale rows to unit norm as a dictionary does; rows of zeros stay, and are no atom's."""
     some = rows.any(axis=1)
     return normalize(rows[some], np.arange(int(some.sum())))
-
-
-def _keys(rows: Float32) -> list[bytes]:
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 def collect(
