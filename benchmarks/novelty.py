@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dseld_cli.decoders.base import Given, shares
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.evaluation import metrics
-from dseld_cli.evaluation.baselines import Exemplars, cosine_to_nearest
+from dseld_cli.evaluation.baselines import TiledExemplars, cosine_to_nearest
 from dseld_cli.evaluation.calibration import Calibration, auroc, likeness
 from dseld_cli.evaluation.trial import Sample, coded
 from dseld_cli.lca.atoms import Atoms
@@ -66,7 +66,7 @@ def main() -> None:
             assert codes is not None, "it diverges"
             given = Given(labels[known], n_classes, atoms[known].__getitem__, images.view)
             scores.setdefault("likeness", []).append(likeness(codes, given))
-            exemplars = Exemplars(Atoms.of(atoms[known]), labels[known])
+            exemplars = TiledExemplars(Atoms.of(atoms[known]), labels[known])
             for k in NEIGHBOURS:
                 parts = (images[i : i + 512] for i in range(0, len(images), 512))
                 nearest = [cosine_to_nearest(part, exemplars, k) for part in parts]

@@ -23,6 +23,11 @@ def training_labels(features: store.Features, dictionary: store.Dictionary) -> R
     return Segment("", features, None, relabels_of(dictionary)).labels(dictionary.info.classes)
 
 
+def labels_of_atoms(dictionary: store.Dictionary) -> Rows:
+    """Class of each atom, (M,), -1 of those that were removed."""
+    return np.where(Layout.of(dictionary).tombstones, -1, dictionary.read("labels"))
+
+
 def as_listed(origin: store.Base | store.Features, listed: Listed) -> tuple[Rows, NDArray[np.bool_]]:
     """Class of each image, (n,), wrong labels corrected, and whether it is on no list of removals, (n,).
 

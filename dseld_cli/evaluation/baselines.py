@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dseld_cli.decoders.base import shares
 from dseld_cli.lca.atoms import TILE, Atoms
+from dseld_cli.lca.atoms import Rows as AtomRows
 from dseld_cli.runtime.engine import cores, on_all_cores, one_core_each
 from dseld_cli.runtime.engine import shares as slices
 
@@ -42,21 +43,20 @@ Progress = Callable[[Iterable[int], int, str], Iterable[int]]
 """Shows how far a loop is: what it goes through, how long that is, and what is being done."""
 
 
-class Exemplars:
-    """Exemplars (M, N) with their classes, without the removed ones, which are rows of zeros.
+class TiledExemplars:
+    """Exemplars (M, N) with their classes (M,), -1 of those that were removed, which count for nothing.
 
     Attributes:
         atoms: all rows.
-        labels: class of each, (M,), -1 of those that were removed.
+        labels: class of each.
         classes: classes that have exemplars, rising (C,).
         counts: how many each has, (C,).
 
     """
 
     def __init__(self, atoms: Atoms, labels: Labels) -> None:
-        there = np.concatenate([tile.any(axis=1) for _, tile in atoms.tiles()])
-        self.atoms, self.labels = atoms, np.where(there, labels, -1)
-        self.classes, self.counts = np.unique(self.labels[there], return_counts=True)
+        self.atoms, self.labels = atoms, labels
+        self.classes, self.counts = np.unique(labels[labels >= 0], return_counts=True)
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -74,14 +74,11 @@ class Exemplars:
             if there.any():
                 yield (tile, labels) if there.all() else (tile[there], labels[there])
 
-    def some(self, which: Labels) -> Exemplars:
+    def some(self, which: Labels) -> TiledExemplars:
         """Take some of those that were not removed, in this order, into memory."""
-        rows = np.flatnonzero(self.labels >= 0)[which]
-        found = np.empty((len(rows), self.n_features), np.float32)
-        for first, tile in self.atoms.tiles():
-            here = (rows >= first) & (rows < first + len(tile))
-            found[here] = tile[rows[here] - first]
-        return Exemplars(Atoms.of(found), self.labels[rows])
+        wanted, rows = np.flatnonzero(self.labels >= 0)[which], AtomRows(self.atoms)
+        rows.fetch(wanted)
+        return TiledExemplars(Atoms.of(rows.rows[rows.places(wanted)]), self.labels[wanted])
 
 
 class Baseline(Protocol):
@@ -113,7 +110,7 @@ class ClassMeans:
         return found
 
 
-def class_means(exemplars: Exemplars, n_classes: int) -> ClassMeans:
+def class_means(exemplars: TiledExemplars, n_classes: int) -> ClassMeans:
     """Average the exemplars of each class."""
     sums = np.zeros((n_classes, exemplars.n_features))
     for rows, labels in exemplars.tiles():
@@ -128,7 +125,7 @@ def class_means(exemplars: Exemplars, n_classes: int) -> ClassMeans:
 class Neighbours:
     """The k exemplars of the highest cosine vote for their class."""
 
-    exemplars: Exemplars
+    exemplars: TiledExemplars
     n_classes: int
     k: int
     said: str = ""
@@ -141,7 +138,7 @@ class Neighbours:
         return (votes.reshape(len(images), self.n_classes) / np.float32(self.k)).astype(np.float32)
 
 
-def neighbours(exemplars: Exemplars, n_classes: int, k: int) -> Neighbours:
+def neighbours(exemplars: TiledExemplars, n_classes: int, k: int) -> Neighbours:
     """Let as many vote as are asked for, but no more than a typical class has exemplars (the median of their counts).
 
     With more, an image's own class is outvoted however close its exemplars are.
@@ -170,7 +167,7 @@ def nearest(images: Rows, tiles: Iterable[tuple[Rows, Labels]], k: int) -> tuple
     return best, classes
 
 
-def cosine_to_nearest(images: Rows, exemplars: Exemplars, k: int) -> Rows:
+def cosine_to_nearest(images: Rows, exemplars: TiledExemplars, k: int) -> Rows:
     """Cosine of each image (B, N) with its k-th nearest exemplar, (B,); -1 where there are fewer.
 
     Its distance is a score of how unlike all that is known an image is (Sun et al. 2022).
@@ -202,7 +199,7 @@ class Logistic:
         return found
 
 
-def logistic(exemplars: Exemplars, n_classes: int, progress: Progress, most: int = MOST_TILES) -> Logistic:
+def logistic(exemplars: TiledExemplars, n_classes: int, progress: Progress, most: int = MOST_TILES) -> Logistic:
     """Choose the strength of the regularisation on exemplars held out, and fit all with it, so many tiles at once."""
     some = np.random.default_rng(0).permutation(len(exemplars))[:MOST_TO_CHOOSE_BY]
     some = some[np.random.RandomState(0).permutation(len(some))]  # as scikit-learn draws: older figures hold
@@ -219,13 +216,13 @@ def logistic(exemplars: Exemplars, n_classes: int, progress: Progress, most: int
     return fitted(exemplars, n_classes, strength, progress, f"logistic regression, C = {strength:g}", most, said)
 
 
-def right_of(model: Logistic, exemplars: Exemplars) -> int:
+def right_of(model: Logistic, exemplars: TiledExemplars) -> int:
     """How many exemplars a model names rightly."""
     return sum(int((model.labels(rows) == labels).sum()) for rows, labels in exemplars.tiles())
 
 
 def fitted(
-    exemplars: Exemplars, n_classes: int, c: float, progress: Progress, what: str, most: int, said: str = ""
+    exemplars: TiledExemplars, n_classes: int, c: float, progress: Progress, what: str, most: int, said: str = ""
 ) -> Logistic:
     """Minimise sum of cross-entropies + ||weights||^2 / (2 c) by L-BFGS from zero; the bias is free."""
     from scipy.optimize import minimize

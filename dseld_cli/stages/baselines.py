@@ -10,12 +10,13 @@ from dseld_cli import store
 from dseld_cli.config.schema import Params
 from dseld_cli.dictionary.atoms import atoms_of, resident_atoms
 from dseld_cli.dictionary.checks import require_same_extractor
+from dseld_cli.dictionary.labels import labels_of_atoms
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
 from dseld_cli.evaluation.baselines import (
     Baseline,
-    Exemplars,
     Rows,
+    TiledExemplars,
     class_means,
     logistic,
     memory_needed,
@@ -61,7 +62,7 @@ def run(params: Params, names: Sequence[str] | None = None, split: str = "test")
         say(f"{path}: {shape[0]} images")
 
 
-def _exemplars(dictionary: store.Dictionary, memory: int) -> tuple[Exemplars, int]:
+def _exemplars(dictionary: store.Dictionary, memory: int) -> tuple[TiledExemplars, int]:
     """Exemplars, in memory if the budget allows, and how many tiles of them it allows to be in work at once.
 
     Raises:
@@ -72,13 +73,12 @@ def _exemplars(dictionary: store.Dictionary, memory: int) -> tuple[Exemplars, in
     streamed, least = resident_atoms(0, m, n_features), memory_needed(n_features, n_classes, IMAGES, 1)
     what = f"exemplars of {n_features} features and {n_classes} classes, and what baselines make of them"
     room = arrays_within(memory, streamed + least, what)
-    resident = 4 * m * n_features <= min(memory // 3, room - least)
-    kept = 4 * m * n_features if resident else streamed
-    exemplars = Exemplars(atoms_of(dictionary, memory if resident else 0), dictionary.read("labels"))
-    return exemplars, tiles_within(room - kept, n_features, n_classes, IMAGES)
+    for_atoms = memory if resident_atoms(memory, m, n_features) + least <= room else 0
+    exemplars = TiledExemplars(atoms_of(dictionary, for_atoms), labels_of_atoms(dictionary))
+    return exemplars, tiles_within(room - resident_atoms(for_atoms, m, n_features), n_features, n_classes, IMAGES)
 
 
-def fitted(name: str, exemplars: Exemplars, n_classes: int, k: int, most: int) -> Baseline:
+def fitted(name: str, exemplars: TiledExemplars, n_classes: int, k: int, most: int) -> Baseline:
     """Fit the classifier of a name that params.yaml's baselines.names may have, with so many tiles in work at once."""
     if name == "nearest-class-mean":
         return class_means(exemplars, n_classes)

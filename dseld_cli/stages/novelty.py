@@ -16,12 +16,13 @@ from dseld_cli.dictionary.additions import Sources, listed
 from dseld_cli.dictionary.atoms import atoms_of
 from dseld_cli.dictionary.checks import relabel, require_same_extractor
 from dseld_cli.dictionary.encoding import encoder_over, stored_gramian
+from dseld_cli.dictionary.labels import labels_of_atoms
 from dseld_cli.dictionary.manifest import Layout
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.answers import coded, read_back
-from dseld_cli.evaluation.baselines import Exemplars, cosine_to_nearest
+from dseld_cli.evaluation.baselines import TiledExemplars, cosine_to_nearest
 from dseld_cli.evaluation.calibration import Calibration, auroc
 from dseld_cli.evaluation.decoding import calibration, reader
 from dseld_cli.images.sampling import drawn
@@ -132,7 +133,7 @@ def _cosines(dictionary: store.Dictionary, images: Images, k: int) -> Float32:
     """Cosine of each image with its k-th nearest exemplar (n,)."""
     parts = list(store.blocks(len(images.rows), IMAGES))
     # read tile by tile, whatever the budget: the encoder that has just coded these images holds what it allows
-    exemplars = Exemplars(atoms_of(dictionary, 0), dictionary.read("labels"))
+    exemplars = TiledExemplars(atoms_of(dictionary, 0), labels_of_atoms(dictionary))
     found = []
     for part in track(parts, len(parts), "comparing with exemplars"):
         rows = images.seen.take(images.rows[part])

@@ -15,7 +15,7 @@ from dseld_cli.lca.atoms import Atoms
 PIXELS, CLASSES = load_digits(return_X_y=True)
 UNIT = (PIXELS / np.linalg.norm(PIXELS, axis=1, keepdims=True)).astype(np.float32)
 ATOMS, LABELS, IMAGES = UNIT[:400], CLASSES[:400].astype(np.int64), UNIT[400:700]
-EXEMPLARS = baselines.Exemplars(Atoms.of(ATOMS), LABELS)
+EXEMPLARS = baselines.TiledExemplars(Atoms.of(ATOMS), LABELS)
 
 
 def quiet(items: Iterable[int], total: int, what: str) -> Iterable[int]:
@@ -24,7 +24,7 @@ def quiet(items: Iterable[int], total: int, what: str) -> Iterable[int]:
 
 def test_exemplars_that_were_removed_are_none() -> None:
     holes = np.insert(ATOMS, [0, 7, 400], 0, axis=0)
-    found = baselines.Exemplars(Atoms.of(holes), np.insert(LABELS, [0, 7, 400], 0))
+    found = baselines.TiledExemplars(Atoms.of(holes), np.insert(LABELS, [0, 7, 400], -1))
     rows, labels = (np.concatenate(parts) for parts in zip(*found.tiles(), strict=True))
     np.testing.assert_array_equal(rows, ATOMS)
     np.testing.assert_array_equal(labels, LABELS)
@@ -43,7 +43,7 @@ def test_figures_depend_neither_on_where_exemplars_are_nor_on_cores(
         for start in range(0, 400, 100):
             yield slice(start, start + 100), ATOMS[start : start + 100]
 
-    def scores(exemplars: baselines.Exemplars) -> list[np.ndarray]:
+    def scores(exemplars: baselines.TiledExemplars) -> list[np.ndarray]:
         models = (
             baselines.class_means(exemplars, 10),
             baselines.neighbours(exemplars, 10, 7),
@@ -54,7 +54,7 @@ def test_figures_depend_neither_on_where_exemplars_are_nor_on_cores(
     monkeypatch.setattr(lca_atoms, "TILE", 50)
     here = scores(EXEMPLARS)
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    for ours, theirs in zip(here, scores(baselines.Exemplars(Atoms(ATOMS.shape, blocks), LABELS)), strict=True):
+    for ours, theirs in zip(here, scores(baselines.TiledExemplars(Atoms(ATOMS.shape, blocks), LABELS)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -72,7 +72,7 @@ def test_neighbours_vote_as_scikit_learns_do(tile: int, monkeypatch: pytest.Monk
     monkeypatch.setattr(lca_atoms, "TILE", tile)
     peer = KNeighborsClassifier(7, metric="cosine", algorithm="brute").fit(ATOMS, LABELS)
     holes = np.insert(ATOMS, [20] * 13, 0, axis=0)
-    ours = baselines.neighbours(baselines.Exemplars(Atoms.of(holes), np.insert(LABELS, [20] * 13, 0)), 10, 7)
+    ours = baselines.neighbours(baselines.TiledExemplars(Atoms.of(holes), np.insert(LABELS, [20] * 13, -1)), 10, 7)
     np.testing.assert_allclose(ours.scores(IMAGES), peer.predict_proba(IMAGES), atol=1e-6)
 
 

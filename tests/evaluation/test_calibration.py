@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from dseld_cli.decoders.base import Given
 from dseld_cli.evaluation import metrics
-from dseld_cli.evaluation.baselines import Exemplars, cosine_to_nearest
+from dseld_cli.evaluation.baselines import TiledExemplars, cosine_to_nearest
 from dseld_cli.evaluation.calibration import (
     Calibration,
     auroc,
@@ -121,7 +121,7 @@ def test_the_kth_neighbour_is_scikit_learns(k: int) -> None:
     rng = np.random.default_rng(0)
     atoms, images = rng.normal(size=(50, 8)), rng.normal(size=(7, 8))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    exemplars = Exemplars(Atoms.of(atoms.astype(np.float32)), np.zeros(50, np.int64))
+    exemplars = TiledExemplars(Atoms.of(atoms.astype(np.float32)), np.zeros(50, np.int64))
     found = cosine_to_nearest(images.astype(np.float32), exemplars, k)
     distance, _ = NearestNeighbors(n_neighbors=k, metric="cosine").fit(atoms).kneighbors(images)
     np.testing.assert_allclose(found, 1 - distance[:, -1], atol=1e-6)
