@@ -32,8 +32,8 @@ def stamps() -> Stamps:
     """Modification time, size and checksum in the mark of each tile."""
     gramian, folder = store.open_store(paths.GRAMIAN, store.GramianInfo), paths.GRAMIAN / "gramian/c"
     return {
-        key: (file.stat().st_mtime_ns, file.stat().st_ino, sha256)
-        for key, sha256 in gramian.arrays["gramian"].sha256.items()
+        key: (file.stat().st_mtime_ns, file.stat().st_ino, digest)
+        for key, digest in gramian.arrays["gramian"].digests.items()
         if (file := folder / key).exists()
     }
 
@@ -61,7 +61,7 @@ def compare(old_rows: int, grown: Path) -> None:
     marks = [store.open_store(path, store.DictionaryInfo).fingerprint for path in both]
     print("dictionary's fingerprint as from scratch:", marks[0] == marks[1])
     old, recent = 0.0, 0.0
-    for i, j in (map(int, key.split("/")) for key in ours.arrays["gramian"].sha256):
+    for i, j in (map(int, key.split("/")) for key in ours.arrays["gramian"].digests):
         a, b = ours.chunk("gramian", (i, j)), theirs.chunk("gramian", (i, j))
         part = max(0, min(len(a), old_rows - i * store.spec.ROWS))
         old = max(old, float(np.abs(a[:part] - b[:part]).max(initial=0)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import shlex
 import shutil
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+import zarr
 from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
@@ -129,3 +132,36 @@ def image_folder(path: Path, per_class: dict[str, int], split: str = "train", si
         for i in range(count):
             pixels = np.clip(pattern + rng.integers(0, 40, pattern.shape), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def as_format_2(*stores: Path) -> None:
+    """Turn stores, each after those that it was made from, into what dseld wrote before digests were BLAKE3's."""
+    renamed: dict[str, str] = {}
+    atoms: dict[str, object] = {}
+    for path in stores:
+        text = (path / "zarr.json").read_text()
+        for now, then in renamed.items():
+            text = text.replace(now, then)
+        group = json.loads(text)
+        mark = group["attributes"]["dseld"]
+        fingerprint = mark.pop("fingerprint")
+        mark["format"] = 2
+        for name, array in mark["arrays"].items():
+            sides = zarr.open_array(path / name, mode="r").chunks
+            array["sha256"] = {key: _sha256(path / name, key, sides) for key in array.pop("digests")}
+        if mark["kind"] == "dictionary":
+            atoms = mark["arrays"]["atoms"]
+        if mark["kind"] == "gramian":
+            mark["provenance"]["atoms"] = atoms
+        as_written = json.dumps(mark, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        mark["fingerprint"] = renamed[fingerprint] = hashlib.sha256(as_written.encode()).hexdigest()
+        (path / "zarr.json").write_text(json.dumps(group))
+
+
+def _sha256(array: Path, key: str, sides: tuple[int, ...]) -> str:
+    """SHA-256 of the type, shape and values of a chunk, as zarr reads it."""
+    at = [slice(int(k) * side, (int(k) + 1) * side) for k, side in zip(key.split("/"), sides, strict=True)]
+    values = np.asarray(zarr.open_array(array, mode="r")[tuple(at)])
+    if values.dtype.kind in "OTU":
+        return hashlib.sha256(f"str{values.shape}".encode() + "".join(f"{v}\0" for v in values).encode()).hexdigest()
+    return hashlib.sha256(f"{values.dtype}{values.shape}".encode() + values.tobytes()).hexdigest()

@@ -1,7 +1,7 @@
 """What stages that read a Gramian share: whose it is, its tiles, any part of it.
 
 To be looked up in, its tiles are mapped into memory, as the files that they are. Each is compared with the mark, by its
-SHA-256, when it is first mapped. What was found right is noted beside the store, in X.zarr.verified, with the file's
+digest, when it is first mapped. What was found right is noted beside the store, in X.zarr.verified, with the file's
 inode, size and time of change: a file of which these stayed is not read again for that, by any process.
 """
 
@@ -39,7 +39,7 @@ def require_of(gramian: store.Gramian, dictionary: store.Dictionary) -> None:
 
 
 Note = tuple[str, int, int, int]
-"""What is known of a tile's file: SHA-256 of its content, inode, size, time of change in nanoseconds."""
+"""What is known of a tile's file: digest of its content, inode, size, time of change in nanoseconds."""
 
 
 def mapped_tiles(gramian: store.Gramian) -> GramianTiles:
@@ -56,7 +56,7 @@ def mapped_tiles(gramian: store.Gramian) -> GramianTiles:
     def mapped() -> list[tuple[slice, slice, store.Array]]:
         known = _read_notes(gramian)
         for key, (digest, *stamp) in known.items():
-            if digest == gramian.arrays["gramian"].sha256.get(key):
+            if digest == gramian.arrays["gramian"].digests.get(key):
                 gramian.verified["gramian", key_of(key)] = (stamp[0], stamp[1], stamp[2])
         found = on_all_cores(lambda key: gramian.mapped("gramian", key), keys)
         notes = {text(key): (gramian.digest(name, key), *stamp) for (name, key), stamp in gramian.verified.items()}
@@ -72,7 +72,7 @@ def _read_notes(gramian: store.Gramian) -> dict[str, Note]:
     with suppress(OSError, ValueError, TypeError, AttributeError):
         notes = json.loads(beside(gramian.path, ".verified").read_text(encoding="utf-8"))
         return {
-            key: (str(sha256), int(inode), int(size), int(time)) for key, (sha256, inode, size, time) in notes.items()
+            key: (str(digest), int(inode), int(size), int(time)) for key, (digest, inode, size, time) in notes.items()
         }
     return {}
 

@@ -146,13 +146,14 @@ class Reuse:
     @classmethod
     def of(cls, old: store.Gramian, dictionary: store.Dictionary) -> Reuse:
         """Compare the atoms of the dictionary with those of which the old Gramian is."""
-        now, then = dictionary.arrays["atoms"].sha256, old.info.atoms.sha256
+        now, then = dictionary.arrays["atoms"].digests, old.info.atoms.digests
         same = frozenset(int(key.split("/")[0]) for key in now if now[key] == then.get(key))
         m = old.info.atoms.shape[0]
         last, known = divmod(m, store.spec.ROWS)
         if known and m < dictionary.shape("atoms")[0]:
             begins = dictionary.rows("atoms", slice(m - known, m))
-            if chunks.digest(begins) == then[f"{last}/0"]:
+            committed = then[f"{last}/0"]
+            if chunks.digest(begins, like=committed) == committed:
                 return cls(old, same, last, known)
         return cls(old, same, -1, 0)
 

@@ -6,7 +6,6 @@ one that comes late, when the draft is in force or gone, finds no folder to writ
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -25,18 +24,18 @@ ENDING = ".aside"
 
 @dataclass(frozen=True)
 class Here:
-    """A file that was written on this machine, or where it sees it; SHA-256 of its bytes, or of a chunk's values."""
+    """A file that was written on this machine, or where it sees it; digest of its bytes, or of a chunk's values."""
 
     file: Path
-    sha256: str
+    digest: str
 
 
 @dataclass(frozen=True)
 class There:
-    """An object that was written; SHA-256 of its bytes, or of a chunk's values."""
+    """An object that was written; digest of its bytes, or of a chunk's values."""
 
     url: str
-    sha256: str
+    digest: str
 
 
 Aside = Here | There
@@ -60,12 +59,12 @@ def set_aside(folder: Path | str, arrays: Mapping[str, Array]) -> Aside:
     """
     data = io.BytesIO()
     np.savez(data, allow_pickle=False, **arrays)
-    name, sha256 = f"{uuid4().hex}{ENDING}", hashlib.sha256(data.getbuffer()).hexdigest()
+    name, digest = f"{uuid4().hex}{ENDING}", chunks.digest_of(data.getbuffer())
     if isinstance(folder, str):
         objects.at(folder).put(name, data.getvalue())
-        return There(f"{folder}/{name}", sha256)
+        return There(f"{folder}/{name}", digest)
     save(folder / name, [data.getbuffer()])
-    return Here(folder / name, sha256)
+    return Here(folder / name, digest)
 
 
 def brought(part: Aside, folder: Path) -> Here:
@@ -79,11 +78,11 @@ def brought(part: Aside, folder: Path) -> Here:
         return part
     where, _, name = part.url.rpartition("/")
     data = objects.at(where).read(name)
-    if hashlib.sha256(data).hexdigest() != part.sha256:
+    if chunks.digest_of(data) != part.digest:
         raise OSError(EIO, "is not what was written there", part.url)
     save(folder / name, [data])
     objects.at(where).remove([name])
-    return Here(folder / name, part.sha256)
+    return Here(folder / name, part.digest)
 
 
 def set_chunk_aside(folder: Path | str, content: Array, sides: tuple[int, ...]) -> Aside:
@@ -95,12 +94,12 @@ def set_chunk_aside(folder: Path | str, content: Array, sides: tuple[int, ...]) 
 
     """
     chunks.require_finite(content)
-    name, sha256 = f"{uuid4().hex}{ENDING}", chunks.digest(content)
+    name, digest = f"{uuid4().hex}{ENDING}", chunks.digest(content)
     if isinstance(folder, str):
         objects.at(folder).put(name, b"".join(codec.encode(content, sides)))
-        return There(f"{folder}/{name}", sha256)
+        return There(f"{folder}/{name}", digest)
     save(folder / name, codec.encode(content, sides))
-    return Here(folder / name, sha256)
+    return Here(folder / name, digest)
 
 
 def drop(folder: Path) -> None:

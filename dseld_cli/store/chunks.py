@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from dseld_cli.errors import UserError
@@ -19,12 +20,25 @@ Array = NDArray[Any]
 Key = tuple[int, ...]
 """Where a chunk is in its array's grid of chunks."""
 
+BLAKE3 = "blake3:"
+"""What a digest begins with. BLAKE3 takes half of SHA-256's time, or less, and is as hard to forge."""
 
-def digest(content: Array) -> str:
-    """SHA-256 of an array's type, shape and values."""
-    found = hashlib.sha256(f"{dtype_name(content)}{content.shape}".encode())
-    found.update(_bytes(content))
-    return found.hexdigest()
+SHA256 = "sha256:"
+"""What those of stores of format 2 begin with."""
+
+
+def digest(content: Array, like: str = BLAKE3) -> str:
+    """Digest of an array's type, shape and values, by the algorithm of one that it is `like`."""
+    return digest_of(f"{dtype_name(content)}{content.shape}".encode(), _bytes(content), like=like)
+
+
+def digest_of(*data: bytes | memoryview, like: str = BLAKE3) -> str:
+    """Digest of bytes, one after another, by the algorithm of one that it is `like`."""
+    algorithm = BLAKE3 if like.startswith(BLAKE3) else SHA256
+    found = blake3() if algorithm == BLAKE3 else hashlib.sha256()
+    for piece in data:
+        found.update(piece)
+    return algorithm + found.hexdigest()
 
 
 def require_finite(content: Array) -> None:

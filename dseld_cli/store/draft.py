@@ -141,8 +141,8 @@ class Draft(Generic[InfoT]):
         if what == "note":
             self.notes.append(entry[0])
         else:
-            name, key, sha256 = entry
-            self._digests[name, tuple(key)] = sha256
+            name, key, digest = entry
+            self._digests[name, tuple(key)] = digest
             self._unproved.add((name, tuple(key)))
 
     def _take_all_over(self) -> None:
@@ -207,7 +207,7 @@ class Draft(Generic[InfoT]):
         else:
             assert self._elsewhere
             self._elsewhere.take(chunk.url, chunks.name_of(name, key))
-        self._note("chunk", name, key, chunk.sha256)
+        self._note("chunk", name, key, chunk.digest)
 
     def _save(self, file: Path, data: Iterable[memoryview | bytes]) -> None:
         if self._elsewhere:
@@ -225,22 +225,22 @@ class Draft(Generic[InfoT]):
         if (name, key) not in self._digests:
             return False
         if (name, key) in self._unproved:
-            if self._read(name, key) != self._digests[name, key]:
+            if self._digest(name, key, self._digests[name, key]) != self._digests[name, key]:
                 del self._digests[name, key]
                 return False
             self._unproved.discard((name, key))
         return True
 
-    def _read(self, name: str, key: Key) -> str | None:
-        """Digest of what is there of a chunk or a part; None if it is missing or torn."""
+    def _digest(self, name: str, key: Key, like: str) -> str | None:
+        """Digest of what is there of a chunk or a part, as of one that it is `like`; None if it is missing or torn."""
         spec = self.specs.get(name)
         try:
             if spec is None:
-                return hashlib.sha256(self._part(key[0]).read_bytes()).hexdigest()
+                return chunks.digest_of(self._part(key[0]).read_bytes(), like=like)
             shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
             file = self._elsewhere.file(chunks.name_of(name, key)) if self._elsewhere else self._file(name, key)
             data = file.read_bytes()
-            return chunks.digest(codec.decode(data, spec.dtype, spec.chunks, shape))
+            return chunks.digest(codec.decode(data, spec.dtype, spec.chunks, shape), like)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
@@ -266,7 +266,7 @@ class Draft(Generic[InfoT]):
         """Keep arrays that were set aside."""
         part = self.brought(part)
         part.file.replace(self._part(number))
-        self._note("part", disk.PARTS, (number,), part.sha256)
+        self._note("part", disk.PARTS, (number,), part.digest)
 
     def brought(self, part: aside.Aside) -> aside.Here:
         """Have what was set aside lie on this machine."""
@@ -318,7 +318,7 @@ class Draft(Generic[InfoT]):
         for name, spec in self.specs.items():
             meaning = MEANINGS[self.info.kind].get(name)
             codec.write_json(self.partial / name / "zarr.json", codec.metadata(spec, meaning))
-            described[name]["sha256"] = {chunks.text(key): self._digests[name, key] for key in spec.keys}
+            described[name]["digests"] = {chunks.text(key): self._digests[name, key] for key in spec.keys}
         mark = {"format": FORMAT, "kind": self.info.kind, "provenance": as_json(self.info), "arrays": described}
         disk.sync_all(self.partial)
         attributes: dict[str, Any] = {"dseld": {**mark, "fingerprint": fingerprint_of(mark)}}

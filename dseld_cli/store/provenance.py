@@ -132,11 +132,11 @@ class DictionaryInfo(_Classed):
 
 @dataclass(frozen=True)
 class ArrayMark:
-    """What was committed of an array: shape, type, and the SHA-256 of each chunk."""
+    """What was committed of an array: shape, type, and the digest of each chunk (`chunks.digest`)."""
 
     shape: tuple[int, ...]
     dtype: str
-    sha256: Mapping[str, str]
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

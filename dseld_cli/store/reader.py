@@ -1,7 +1,7 @@
 """Stores that count only when committed: opened, verified, read.
 
 A store is one zarr v3 group. Its attribute "dseld" is the *mark*: what kind of store it is, where it came from
-(provenance), the shape and type of each array, the SHA-256 of each of its chunks, and the fingerprint of all that.
+(provenance), the shape and type of each array, the digest of each of its chunks, and the fingerprint of all that.
 The mark is written last, in a folder beside the store (`X.zarr.partial`) that then takes its place: without it, or if
 it does not fit, nobody reads on.
 
@@ -43,7 +43,7 @@ from dseld_cli.store.provenance import (
     PredictionsInfo,
     parse,
 )
-from dseld_cli.store.spec import BY_HAND, FORMAT, MADE_BY, MEANINGS, MENDED, Spec, blocks, sizes_of
+from dseld_cli.store.spec import BY_HAND, FORMAT, MADE_BY, MEANINGS, MENDED, READABLE, Spec, blocks, sizes_of
 
 InfoT = TypeVar("InfoT", bound=Info)
 Stamp = tuple[int, int, int]
@@ -98,8 +98,8 @@ class Store(Generic[InfoT]):
         return self.specs[name].chunks
 
     def digest(self, name: str, key: Key) -> str:
-        """SHA-256 of a chunk as it was committed."""
-        return self.arrays[name].sha256[chunks.text(key)]
+        """Digest of a chunk as it was committed."""
+        return self.arrays[name].digests[chunks.text(key)]
 
     def read(self, name: str) -> Array:
         """Read an array whole, verified.
@@ -211,8 +211,9 @@ class Store(Generic[InfoT]):
         return content
 
     def _verify(self, name: str, key: Key, content: Array, stamp: Stamp) -> None:
-        proof = self.digest(name, key), stamp
-        if proof not in _PROVED and chunks.digest(content) != self.digest(name, key):
+        committed = self.digest(name, key)
+        proof = committed, stamp
+        if proof not in _PROVED and chunks.digest(content, like=committed) != committed:
             raise self._damaged_chunk(name, key, "is not what was committed")
         _PROVED.add(proof)
         meaning = MEANINGS[self.kind].get(name)
@@ -339,12 +340,14 @@ def open_store(path: Path, wanted: type[InfoT], made_by: str | None = None) -> S
     if fingerprint_of(mark) != fingerprint:
         raise damaged(path, kind, "its attributes were changed after it was committed")
     try:
+        if mark["format"] != FORMAT:
+            _name_algorithm(mark)
         info = parse(wanted, mark["provenance"])
         arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
         sizes = sizes_of(kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
         specs = {name: spec_of(folder, kind, name, array) for name, array in arrays.items()}
         elsewhere = objects.of_store(attributes)
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise damaged(path, kind, str(error)) from None
     return Store(path, folder, info, str(fingerprint), arrays, specs, sizes, elsewhere)
 
@@ -360,11 +363,18 @@ def _mark(path: Path, attributes: Mapping[str, Any], kind: str) -> dict[str, Any
         raise DoesNotFit(
             f"{path} holds {_short(mark.get('kind'))}, but {kind} is needed here: `{MADE_BY[kind]}` makes it"
         )
-    if mark.get("format") != FORMAT:
+    if mark.get("format") not in READABLE:
         raise OutOfDate(
             f"{path} has format {_short(mark.get('format'))}, this dseld reads {FORMAT}: run `{MADE_BY[kind]}` again"
         )
     return dict(mark)
+
+
+def _name_algorithm(mark: dict[str, Any]) -> None:
+    """Turn the digests of a mark of format 2 into those of today, which say what they were made by."""
+    atoms = [mark["provenance"]["atoms"]] if mark["kind"] == "gramian" else []
+    for array in [*mark["arrays"].values(), *atoms]:
+        array["digests"] = {key: f"{chunks.SHA256}{found}" for key, found in array.pop("sha256").items()}
 
 
 def _short(value: object) -> str:
@@ -391,7 +401,7 @@ def spec_of(folder: Path, kind: str, name: str, array: ArrayMark) -> Spec:
         raise ValueError(f"array {name} is of type {array.dtype[:80]}")
     if not codec.fits(found, spec) or min(sides, default=0) < 1:
         raise ValueError(f"the metadata of array {name}, or its shape, was changed after it was committed")
-    if spec.n_keys != len(array.sha256) or any(chunks.text(key) not in array.sha256 for key in spec.keys):
+    if spec.n_keys != len(array.digests) or any(chunks.text(key) not in array.digests for key in spec.keys):
         raise ValueError(f"array {name} of shape {list(array.shape)} lacks chunks")
     return spec
 

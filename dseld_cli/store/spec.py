@@ -11,7 +11,9 @@ import numpy as np
 from dseld_cli.store import chunks
 from dseld_cli.store.chunks import Array, Key, numpy_dtype
 
-FORMAT = 2
+FORMAT = 3
+READABLE = (2, FORMAT)
+"""Of format 2, digests are of SHA-256; what is written is of the newest."""
 ROWS = 2048
 """Rows in a chunk of anything that has a row per image or atom, and the side of the Gramian's tiles."""
 CHUNK = 2**25

@@ -21,7 +21,7 @@ from dseld_cli.dictionary import tiles
 from dseld_cli.dictionary.gramian import rectangle
 from dseld_cli.dictionary.manifest import REMOVED, Composition
 from dseld_cli.store import project as paths
-from tests.conftest import ROOT, Run, image_folder, set_params
+from tests.conftest import ROOT, Run, as_format_2, image_folder, set_params
 from tests.reference import lca_float64
 
 IDENTITY = {"backbone": "none", "weights": "none", "transform": "pixels / 255"}
@@ -97,12 +97,15 @@ def tile(i: int, j: int) -> Path:
     return paths.GRAMIAN / f"gramian/c/{i}/{j}"
 
 
+def tiles_there() -> dict[str, Path]:
+    """Files of the tiles, by where they are."""
+    folder = paths.GRAMIAN / "gramian/c"
+    return {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
+
+
 def stamps() -> dict[str, tuple[int, bytes]]:
     """Modification time and bytes of each tile."""
-    folder = paths.GRAMIAN / "gramian/c"
-    return {
-        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
-    }
+    return {name: (p.stat().st_mtime_ns, p.read_bytes()) for name, p in tiles_there().items()}
 
 
 def state() -> dict[str, bytes]:
@@ -135,6 +138,28 @@ def test_only_tiles_on_and_below_the_diagonal_are_stored_and_any_rectangle_is_re
     edges = [slice(0, 1), slice(15, 17), slice(16, 32), slice(30, 75), slice(74, 75)]
     for rows, columns in itertools.product(edges, edges):
         np.testing.assert_array_equal(rectangle(opened, rows, columns), whole[rows, columns])
+
+
+def test_what_was_committed_in_the_format_before_grows_as_if_it_were_of_today(grown: Path, run: Run) -> None:
+    run("add-exemplars data/additions/forty.zarr")
+    expected, n = {name: file.read_bytes() for name, file in tiles_there().items()}, len(atoms())
+    run("remove-exemplars data/additions/forty.zarr")
+    run("add-exemplars")
+    run("gramian")
+    as_format_2(paths.features("train"), paths.BASE, paths.DICTIONARY, paths.GRAMIAN)
+    before = stamps()
+    run("gramian")
+    assert stamps() == before
+    run("add-exemplars data/additions/forty.zarr")
+    assert {name: file.read_bytes() for name, file in tiles_there().items()} == expected
+    assert len(atoms()) == n
+    kept = [name for name, found in stamps().items() if before.get(name) == found]
+    assert len(kept) >= len(before) - 5  # the ragged edge alone is new
+    mark = store.open_store(paths.GRAMIAN, store.GramianInfo).arrays["gramian"]
+    assert {mark.digests[name].partition(":")[0] for name in kept} == {"sha256"}
+    assert {found.partition(":")[0] for name, found in mark.digests.items() if name not in kept} == {"blake3"}
+    assert_consistent()
+    run("verify")
 
 
 def test_the_panels_do_not_change_a_bit(grown: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from dseld_cli import store
 from dseld_cli.store.provenance import INFOS, as_json, parse
 
-MARK = {"shape": [5, 2], "dtype": "float32", "sha256": {"0/0": "a1"}}
+MARK = {"shape": [5, 2], "dtype": "float32", "digests": {"0/0": "a1"}}
 COMMON = {"dseld": "0.1.0", "inputs": {"x": "f0"}}
 CLASSED = {**COMMON, "classes": ["ant", "bee"]}
 EXTRACTOR = {"backbone": "none", "weights": "none", "transform": "pixels / 255"}

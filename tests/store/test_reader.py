@@ -13,8 +13,9 @@ import zarr
 
 from dseld_cli import store
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, StoreMissing, UserError
-from dseld_cli.store import chunks, reader, spec
+from dseld_cli.store import chunks, codec, reader, spec
 from dseld_cli.store.spec import MEANINGS
+from tests.conftest import as_format_2
 
 ROWS = 16
 INFO = store.FeaturesInfo(split="train", classes=("a", "b"), extractor={"backbone": "none"})
@@ -229,7 +230,32 @@ def test_a_group_that_is_no_store_is_refused(committed: store.Features, content:
 
 def test_a_store_of_another_format_is_refused(committed: store.Features, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "FORMAT", 9)
-    refused(committed.path, "format 2", "reads 9", kind=OutOfDate)
+    monkeypatch.setattr(reader, "READABLE", (9,))
+    refused(committed.path, "format 3", "reads 9", kind=OutOfDate)
+
+
+def test_a_store_of_the_format_before_is_read_and_its_damage_found(committed: store.Features) -> None:
+    as_format_2(committed.path)
+    then = store.open_store(committed.path, store.FeaturesInfo)
+    assert then.info == committed.info
+    assert then.fingerprint != committed.fingerprint
+    for name, content in arrays().items():
+        np.testing.assert_array_equal(then.read(name), content)
+    chunk = committed.path / "labels/c/1"
+    as_it_was = chunk.read_bytes()
+    chunk.write_bytes(b"".join(codec.encode(np.zeros(10, np.int64), (ROWS,))))
+    with pytest.raises(StoreDamaged, match="array labels, chunk 1 is not what was committed"):
+        store.open_store(committed.path, store.FeaturesInfo).read("labels")
+    chunk.write_bytes(as_it_was)
+    assert store.open_store(committed.path, store.FeaturesInfo).intact("labels", (1,))
+
+
+@pytest.mark.parametrize(
+    "forged", [{"arrays": [{}]}, {"arrays": {"labels": {}}}, {"arrays": {"labels": {"sha256": 1}}}]
+)
+def test_a_mark_of_the_format_before_that_makes_no_sense_is_refused(tmp_path: Path, forged: dict[str, object]) -> None:
+    forge(tmp_path / "x.zarr", INFO, arrays(), **forged, format=2)
+    refused(tmp_path / "x.zarr", "is damaged", kind=StoreDamaged)
 
 
 def test_what_was_read_once_is_compared_again_if_its_file_is_another_one(committed: store.Features) -> None:
@@ -346,7 +372,7 @@ def forge(path: Path, info: store.Info, content: dict[str, store.Array], **mark:
         ({"arrays__labels__shape": [10**12], "arrays__features__shape": [10**12, 3]}, "image"),
         ({"arrays__features__shape": [-1, 3]}, "none of a features store"),
         ({"arrays__features__shape": ["x"]}, "features.shape[0]: Expected int. Got 'x'."),
-        ({"arrays__features__sha256": {}}, "lacks chunks"),
+        ({"arrays__features__digests": {}}, "lacks chunks"),
         ({"arrays__features__dtype": "object"}, "is of type object"),
         ({"arrays__features": None}, "features: Expected facts. Got None."),
         ({"arrays": []}, ""),
