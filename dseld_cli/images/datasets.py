@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dseld_cli.errors import UserError
-from dseld_cli.images import idx
+from dseld_cli.images import digits, idx
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import Images
 from dseld_cli.runtime.text import told
@@ -83,19 +83,11 @@ def _is_folder(name: str) -> bool:
 
 
 def _digits(split: str) -> Images:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    parts = train_test_split(np.arange(len(digits.target)), test_size=HELD_OUT, random_state=0, stratify=digits.target)
-    rows = parts[PUBLISHED.index(split)]
-    pixels = (digits.images * (255 / 16)).astype(np.float32)  # 0 to 16, to the scale of every other image
+    pixels, labels = digits.load()
+    rows = digits.parts(labels, HELD_OUT)[PUBLISHED.index(split)]
+    scaled = (pixels * (255 / 16)).astype(np.float32)  # 0 to 16, to the scale of every other image
     return Images(
-        tuple(map(str, digits.target_names)),
-        digits.target[rows].astype(np.int64),
-        [f"digits/{row}" for row in rows],
-        lambda i: pixels[rows[i]],
-        Image.fromarray,
+        tuple("0123456789"), labels[rows], [f"digits/{row}" for row in rows], lambda i: scaled[rows[i]], Image.fromarray
     )
 
 
