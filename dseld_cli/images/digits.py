@@ -1,4 +1,4 @@
-"""scikit-learn's digits as `sklearn.datasets` gives them, from the file that it reads: its import alone takes seconds."""
+"""scikit-learn's digits as `sklearn.datasets` gives them, from the file it reads: its import alone takes seconds."""
 
 from __future__ import annotations
 
