@@ -93,12 +93,3 @@ def scratch(name: str, size: int) -> Float32:
         room = np.empty(size + size // 2, np.float32)
         setattr(_scratch, name, room)
     return room[:size]
-
-
-def aligned(rows: Float32, places: Int64) -> Float32:
-    """Take rows[places], and rows of zeros up to a multiple of ALIGNED; good until this thread asks again."""
-    n = -(-len(places) // ALIGNED) * ALIGNED
-    taken = scratch("aligned", n * rows.shape[1]).reshape(n, rows.shape[1])
-    np.take(rows, places, axis=0, out=taken[: len(places)], mode="clip")  # checked, it would copy once more
-    taken[len(places) :] = 0
-    return taken

@@ -147,14 +147,11 @@ class Certificates:
             np.zeros((batch, KNOTS)),
         )
 
-    def __getitem__(self, images: Int64) -> Certificates:
-        """Certificates of some images."""
-        return Certificates(*(field[images] for field in vars(self).values()))
-
-    def packed(self) -> tuple[Float32, Int64]:
-        """All references one after another (sum of counts, N), and where each image's start and the last one's end."""
-        used = np.arange(MAX_REFERENCES) < self.counts[:, None]
-        return self.references[used], np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
+    def packed(self, asking: Int64) -> tuple[Float32, Int64]:
+        """Join references of images `asking` (n,); and say where each one's start and the last one's end."""
+        which, number = np.nonzero(np.arange(MAX_REFERENCES) < self.counts[asking, None])
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts[asking])])
+        return self.references[asking[which], number], indptr
 
 
 def certify(

@@ -13,6 +13,7 @@ from dseld_cli.lca.atoms import ALIGNED
 from dseld_cli.lca.compiled import compiled
 
 Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
 
 ROWS, COLUMNS = 4, 3
 """Rows are taken so many at a time, which is what the registers of most processors hold."""
@@ -21,11 +22,13 @@ PANEL = 96
 
 
 @compiled
-def four_by_three(left: Float32, p: int, right: Float32, q: int, found: Float32) -> None:
-    """Write found[p : p + 4, q : q + 3], inner products of rows of left (m, N) and right (n, N)."""
+def four_by_three(
+    left: Float32, rows: Int64, p: int, right: Float32, columns: Int64, q: int, found: Float32
+) -> None:  # fmt: skip
+    """Write found[p : p + 4, q : q + 3], inner products of the rows of left (., N) and right (., N) that are named."""
     zero = np.float32(0)
-    a, b, c, d = left[p], left[p + 1], left[p + 2], left[p + 3]
-    x, y, z = right[q], right[q + 1], right[q + 2]
+    a, b, c, d = left[rows[p]], left[rows[p + 1]], left[rows[p + 2]], left[rows[p + 3]]
+    x, y, z = right[columns[q]], right[columns[q + 1]], right[columns[q + 2]]
     ax = ay = az = bx = by = bz = cx = cy = cz = dx = dy = dz = zero
     for i in range(left.shape[1]):
         ax, ay, az = ax + a[i] * x[i], ay + a[i] * y[i], az + a[i] * z[i]
@@ -41,10 +44,11 @@ def four_by_three(left: Float32, p: int, right: Float32, q: int, found: Float32)
 @compiled
 def inner_products(left: Float32, right: Float32, found: Float32) -> None:
     """Write left right^T, (m, n), of left (m, N) and right (n, N); m and n are multiples of ALIGNED."""
+    rows, columns = np.arange(len(left)), np.arange(len(right))
     for panel in range(0, len(right), PANEL):
         for p in range(0, len(left), ROWS):
             for q in range(panel, min(panel + PANEL, len(right)), COLUMNS):
-                four_by_three(left, p, right, q, found)
+                four_by_three(left, rows, p, right, columns, q, found)
 
 
 def filled_up(rows: Float32) -> Float32:

@@ -55,32 +55,33 @@ def simulate(
     u, a = np.zeros(w), np.zeros(w)
     lateral = np.zeros(w, np.float32)
     ever = np.zeros(w, np.bool_)
-    active, count = np.zeros(w, np.int64), 0
+    active, count = np.zeros(w + 1, np.int64), 0
     firing, energy = np.zeros(steps, np.int32), np.zeros(steps + 1)
     room = max(4 * knots, 64)
     paths = np.zeros((2, room, w))  # A and G A at the steps that are kept
     leak, gap = np.zeros(room), np.zeros(room)  # c_k; gap[j]: how far the path may leave the chord from j to j + 1
+    chord = np.full(room, -1.0)  # chord[j]: how far point j is from the chord between its neighbours, if that is known
     silence, n = 1.0, 0
     for k in range(steps):
         silence *= 1.0 - eta
         if n == room:
-            n = thin(paths, leak, gap, n, room // 2, b, norm_s, rounding, 1e-4 * lambda_)
+            n = thin(paths, leak, gap, chord, n, room // 2, b, norm_s, rounding, 1e-4 * lambda_)
         before = max(n - 1, 0)
         for i in range(w):
             paths[0, n, i] = (1.0 - eta) * paths[0, before, i] + eta * a[i]
             paths[1, n, i] = (1.0 - eta) * paths[1, before, i] + eta * lateral[i]
-        leak[n], gap[n] = 1.0 - silence, 0.0
+        leak[n], gap[n], chord[n] = 1.0 - silence, 0.0, -1.0
         n += 1
         for i in range(w):
             u[i] += eta * (b[i] - u[i] - (lateral[i] - a[i]))
-            a[i] = math.copysign(max(abs(u[i]) - lambda_, 0.0), u[i]) if abs(u[i]) > lambda_ else 0.0 * u[i]
+            a[i] = u[i] - min(max(u[i], -lambda_), lambda_)
         count = 0
         for o in range(w):
             i = order[o]
-            if a[i] != 0.0:
-                active[count] = i
-                ever[i] = True
-                count += 1
+            fires = a[i] != 0.0
+            active[count] = i
+            ever[i] |= fires
+            count += fires
         inhibit(gram, a, active[:count], lateral)
         firing[k] = count
         total = 0.0
@@ -88,7 +89,7 @@ def simulate(
             i = active[f]
             total += a[i] * (0.5 * lateral[i] - b[i]) + lambda_ * abs(a[i])
         energy[k + 1] = total
-    n = thin(paths, leak, gap, n, knots, b, norm_s, rounding, 1e-4 * lambda_)
+    n = thin(paths, leak, gap, chord, n, knots, b, norm_s, rounding, 1e-4 * lambda_)
     for j in range(n - 1, 0, -1):  # a knot answers for the chords on both its sides
         gap[j] = max(gap[j], gap[j - 1])
     fired = np.nonzero(ever)[0]
@@ -101,14 +102,19 @@ def simulate(
 
 @compiled
 def inhibit(gram: Float32, a: Float64, active: Int64, lateral: Float32) -> None:
-    """Write G a into `lateral`, in float32, four firing neurons at a time."""
+    """Write G a into `lateral`, in float32, eight firing neurons at a time."""
     lateral[:] = 0
-    full = len(active) // 4 * 4
-    for f in range(0, full, 4):
+    full = len(active) // 8 * 8
+    for f in range(0, full, 8):
         p, q, r, s = active[f], active[f + 1], active[f + 2], active[f + 3]
-        x, y, z, t = np.float32(a[p]), np.float32(a[q]), np.float32(a[r]), np.float32(a[s])
+        t, u, v, w = active[f + 4], active[f + 5], active[f + 6], active[f + 7]
+        ap, aq, ar, as_ = np.float32(a[p]), np.float32(a[q]), np.float32(a[r]), np.float32(a[s])
+        at, au, av, aw = np.float32(a[t]), np.float32(a[u]), np.float32(a[v]), np.float32(a[w])
         for i in range(len(lateral)):
-            lateral[i] += x * gram[p, i] + y * gram[q, i] + z * gram[r, i] + t * gram[s, i]
+            lateral[i] += (
+                (ap * gram[p, i] + aq * gram[q, i]) + (ar * gram[r, i] + as_ * gram[s, i])
+                + (at * gram[t, i] + au * gram[u, i]) + (av * gram[v, i] + aw * gram[w, i])
+            )  # fmt: skip
     for f in range(full, len(active)):
         p = active[f]
         x = np.float32(a[p])
@@ -121,6 +127,7 @@ def thin(
     paths: Float64,
     leak: Float64,
     gap: Float64,
+    chord: Float64,
     n: int,
     target: int,
     b: Float64,
@@ -132,23 +139,28 @@ def thin(
 
     Every point dropped adds its distance from the new chord to that chord's gap: a point between the two old chords is
     a mixture of points of them, so its distance is at most the larger old gap plus that distance. First and last stay.
+    What is known of these distances is in `chord`, -1 where a neighbour is another one since.
     """
     while n > max(target, 2):
         kept = 1
         j = 1
         while j < n:
             if j < n - 1:
-                wider = max(gap[kept - 1], gap[j]) + chord_distance(
-                    paths, leak, kept - 1, j, j + 1, b, norm_s, rounding
-                )
+                if chord[j] < 0:
+                    chord[j] = chord_distance(paths, leak, kept - 1, j, j + 1, b, norm_s, rounding)
+                wider = max(gap[kept - 1], gap[j]) + chord[j]
                 if wider <= tolerance:
                     gap[kept - 1] = wider
+                    chord[kept - 1] = chord[j + 1] = -1.0
                     j += 1  # the neighbour stays in this sweep
-            paths[:, kept], leak[kept], gap[kept] = paths[:, j], leak[j], gap[j]
+            if kept < j:
+                for i in range(len(b)):
+                    paths[0, kept, i], paths[1, kept, i] = paths[0, j, i], paths[1, j, i]
+                leak[kept], gap[kept], chord[kept] = leak[j], gap[j], chord[j]
             kept += 1
             j += 1
         if kept == n and not tolerance < math.inf:  # a path that is not finite: keep its ends alone
-            paths[:, 1], leak[1], gap[0], n = paths[:, n - 1], leak[n - 1], math.inf, 2
+            paths[:, 1], leak[1], gap[0], chord[1], n = paths[:, n - 1], leak[n - 1], math.inf, -1.0, 2
         else:
             n = kept
         tolerance *= 2.0

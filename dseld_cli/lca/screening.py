@@ -175,30 +175,34 @@ class Screen:
             )  # fmt: skip
         return found, self.sketch.cost if self.sketch else 1.0
 
-    def guess(self, certificates: Certificates, keep: int, floor: float, skip: Ragged, products: Products) -> Strongest:
+    def guess(
+        self, certificates: Certificates, asking: Int64, keep: int, floor: float, skip: Ragged, products: Products
+    ) -> Strongest:
         """Ask the sketch which atoms certificates may not prove silent: their scores are excesses, more or less."""
         assert self.sketch is not None
-        found = Strongest.empty(len(certificates.counts), keep, floor)
-        references, indptr = certificates.packed()
+        found = Strongest.empty(len(asking), keep, floor)
+        references, indptr = certificates.packed(asking)
         references = product(references, self.sketch.basis.T)
         none = np.zeros((0, self.atoms.shape[1]), np.float32)
         for first, tile in self.sketch.products(references, products):
-            _collect_near(certificates, tile, first, indptr, none, 0.0, skip, found)
+            _collect_near(certificates, asking, tile, first, indptr, none, 0.0, skip, found)
         return found
 
     def near(
-        self, certificates: Certificates, keep: int, floor: float, open_from: float, skip: Ragged, products: Products
-    ) -> Strongest:
-        """Put every certificate to every atom: those nearest to lambda, by their excess; negative where proved."""
-        found = Strongest.empty(len(certificates.counts), keep, floor)
-        references, indptr = certificates.packed()
+        self, certificates: Certificates, asking: Int64, keep: int, floor: float, open_from: float, skip: Ragged,
+        products: Products,
+    ) -> Strongest:  # fmt: skip
+        """Put certificates `asking` to every atom: those nearest to lambda, by their excess; negative if proved."""
+        found = Strongest.empty(len(asking), keep, floor)
+        references, indptr = certificates.packed(asking)
         for first, block, tile in products(references):
-            _collect_near(certificates, tile, first, indptr, block, open_from, skip, found)
+            _collect_near(certificates, asking, tile, first, indptr, block, open_from, skip, found)
         return found
 
 
 def _collect_near(
     c: Certificates,
+    asking: Int64,
     tile: Float32,
     first: int,
     indptr: Int64,
@@ -208,9 +212,9 @@ def _collect_near(
     found: Strongest,
 ) -> None:
     _each(
-        len(c.counts), search.collect_near, np.ascontiguousarray(tile), first, indptr, c.weights, c.relative, c.room,
-        block, c.knots, c.exact_room, open_from, skip.indptr, skip.values, found.ids, found.scores, found.counts,
-        found.floors,
+        len(asking), search.collect_near, asking, np.ascontiguousarray(tile), first, indptr, c.weights, c.relative,
+        c.room, block, c.knots, c.exact_room, open_from, skip.indptr, skip.values, found.ids, found.scores,
+        found.counts, found.floors,
     )  # fmt: skip
 
 

@@ -149,32 +149,32 @@ def closer_excess(
 
 @compiled
 def collect_near(
-    start: int, stop: int, products: Float32, first: int, indptr: Int64, weights: Float32, relative: Float32,
-    room: Float32, block: Float32, knots: Float32, exact_room: Float32, open_from: float, skip_indptr: Int64,
-    skip: Int64, ids: Int64, scores: Float32, counts: Int64, floors: Float32,
+    start: int, stop: int, asking: Int64, products: Float32, first: int, indptr: Int64, weights: Float32,
+    relative: Float32, room: Float32, block: Float32, knots: Float32, exact_room: Float32, open_from: float,
+    skip_indptr: Int64, skip: Int64, ids: Int64, scores: Float32, counts: Int64, floors: Float32,
 ) -> None:  # fmt: skip
     """Keep the atoms whose bound comes nearest to what is allowed, or exceeds it, by that difference.
 
-    products (references, rows) of atoms first, first + 1, ...; image i's references are indptr[i] to indptr[i + 1].
-    Atoms whose excess by that is at least `open_from` are multiplied, as `block` (rows, N) has them, with the knots,
-    unless it is empty.
+    products (references, rows) of atoms first, first + 1, ...; those of the n-th image are indptr[n] to indptr[n + 1],
+    and its certificate is of number asking[n]. Atoms whose excess by that is at least `open_from` are multiplied, as
+    `block` (rows, N) has them, with the knots, unless it is empty.
     """
     over = np.empty(products.shape[1], np.float32)
-    for i in range(start, stop):
-        count, floor = counts[i], floors[i]
-        mine = products[indptr[i] : indptr[i + 1]]
+    for n in range(start, stop):
+        i, count, floor = asking[n], counts[n], floors[n]
+        mine = products[indptr[n] : indptr[n + 1]]
         excess(mine, weights[i], relative[i], room[i], over)
         for row in range(len(over)):
             score = over[row]
-            if score <= floor or contains(skip, skip_indptr[i], skip_indptr[i + 1], first + row):
+            if score <= floor or contains(skip, skip_indptr[n], skip_indptr[n + 1], first + row):
                 continue
             if len(block) and not score < open_from:
                 score = closer_excess(
                     mine[:, row], weights[i], relative[i], room[i], block[row], knots[i], exact_room[i], open_from
                 )
             if not score <= floor:
-                count, floor = keep(ids[i], scores[i], count, floor, first + row, score)
-        counts[i], floors[i] = count, floor
+                count, floor = keep(ids[n], scores[n], count, floor, first + row, score)
+        counts[n], floors[n] = count, floor
 
 
 @compiled

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.atoms import Rows, aligned, scratch
+from dseld_cli.lca.atoms import ALIGNED, Rows, scratch
 from dseld_cli.lca.compiled import compiled
 from dseld_cli.lca.inhibition import GramianTiles
 from dseld_cli.lca.inner import COLUMNS, ROWS, four_by_three
@@ -18,6 +18,9 @@ from dseld_cli.lca.load import load16, load32
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+
+PANEL = 48
+"""Rows of a working set that stay in the processor's cache; a multiple of both ROWS and COLUMNS."""
 
 
 @dataclass
@@ -44,24 +47,26 @@ def from_atoms(working_set: WorkingSet, rows: Rows) -> None:
     known, w = len(working_set.gram), len(working_set)
     if known == w:
         return
-    taken = aligned(rows.rows, rows.places(working_set.atoms))
-    found = scratch("found", len(taken) ** 2).reshape(len(taken), len(taken))
-    multiply(taken, known, w, found)
+    places = rows.places(working_set.atoms)
+    places = np.concatenate([places, np.full(-w % ALIGNED, places[0])])  # no edges: what is too much is not looked at
+    found = scratch("found", len(places) ** 2).reshape(len(places), len(places))
+    multiply(rows.rows, places, known, w, found)
     gram = working_set.grown()
     mirror(found, known, gram)
     working_set.gram = gram
 
 
 @compiled
-def multiply(rows: Float32, known: int, w: int, found: Float32) -> None:
-    """Write the products of the first w of rows (m, N), m a multiple of ALIGNED, on and below the diagonal.
+def multiply(rows: Float32, places: Int64, known: int, w: int, found: Float32) -> None:
+    """Write the products of the first w of rows[places], on and below the diagonal; `places` (m,), m of ALIGNED.
 
-    Those of the first `known` are not missing. Half of what a product of matrices computes is spared, and so it is
-    sooner than theirs.
+    Those of the first `known` are not missing. Half of what a product of matrices computes is spared, and no row is
+    copied: so it is sooner than theirs.
     """
-    for p in range(known // ROWS * ROWS, w, ROWS):
-        for q in range(0, p + ROWS, COLUMNS):
-            four_by_three(rows, p, rows, q, found)
+    for panel in range(0, w, PANEL):
+        for p in range(max(known, panel) // ROWS * ROWS, w, ROWS):
+            for q in range(panel, min(panel + PANEL, p + ROWS), COLUMNS):
+                four_by_three(rows, places, p, rows, places, q, found)
 
 
 @compiled

@@ -28,8 +28,8 @@ Choices:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,7 @@ class Image:
         watched: atoms that came within SLACK of lambda when all were screened, and their excesses.
         covered: how far the path may move from that one before the list says nothing.
         fresh: whether the sketch has not been asked about it.
+        slot: which of the certificates is its.
 
     """
 
@@ -121,6 +122,7 @@ class Image:
     watched: tuple[Int64, Float32] = (np.zeros(0, np.int64), np.zeros(0, np.float32))
     covered: float = 0.0
     fresh: bool = True
+    slot: int = 0
 
     def waiting(self) -> Image:
         """Keep its working set's atoms and nothing else, until there is room for their matrix."""
@@ -167,56 +169,72 @@ class WorkingSets:
     ) -> None:  # fmt: skip
         """Code images that fit in memory together, but for those that turn out not to, which are added to `later`."""
         rows, precision = Rows(self.atoms), products.precision
-        images = self._simulate(images, rows, precision, report, outcomes)
+        certificates = Certificates.empty(len(images), self.atoms.shape[1])
+        for slot, image in enumerate(images):
+            image.slot = slot
+
+        def certify(image: Image) -> None:
+            self._certify(image, rows, precision, certificates, image.slot)
+
+        images = self._simulate(images, rows, report, outcomes, precision, certify)
         fresh = [image for image in images if image.fresh]
         if self.screen.sketch and fresh:
             with report.phase("sketch"):
-                joined = self._guess(fresh, rows, products, report)
+                joined = self._guess(fresh, certificates, products, report)
             stay = [image for image in images if image not in joined]
-            images = stay + self._simulate(joined, rows, precision, report, outcomes)
+            images = stay + self._simulate(joined, rows, report, outcomes, precision, certify)
         for _ in range(MAX_ROUNDS):
             images = put_off(images, self.most, later)
-            images = self._round(images, rows, products, report, outcomes, later)
+            images = self._round(images, rows, certificates, products, report, outcomes, later)
             if not images:
                 break
 
     def _round(
-        self, images: list[Image], rows: Rows, products: Products, report: Report,
+        self, images: list[Image], rows: Rows, certificates: Certificates, products: Products, report: Report,
         outcomes: dict[int, Outcome], later: list[Image],
     ) -> list[Image]:  # fmt: skip
-        """Screen all atoms for images, and follow those whose path moves; which images are to be screened again."""
+        """Put images' certificates to all atoms, follow those whose path moves; which are to be screened again."""
         with report.phase("screen"):
-            certificates, near = self._screen(images, rows, products, report)
+            near = self._screen(images, certificates, products, report)
         moving = []
         for i, image in enumerate(images):
             atoms, excess = near.of(i)
             image.watched, image.covered = (atoms, excess), -float(near.floors[i])
             moving += self._take(image, atoms, excess, report, outcomes)
-        positions = {image.number: i for i, image in enumerate(images)}
-        lost = []
+        precision, lost = products.precision, list[Image]()
+        seen: dict[int, tuple[Int64, Float32] | None] = {}
+
+        def certify(image: Image) -> None:
+            self._certify(image, rows, precision, certificates, image.slot)
+
+        def look_again(image: Image) -> None:
+            seen[image.slot] = self._look_again(image, rows, certificates, precision)
+
         for look in range(MAX_LOOKS + 1):
             moving = put_off(moving, self.most, later)
-            moving = self._simulate(moving, rows, products.precision, report, outcomes)
-            if not moving or look == MAX_LOOKS:
+            if look == MAX_LOOKS or not self._fetch_watched(moving, rows, report):
+                lost += self._simulate(moving, rows, report, outcomes, precision, certify)
                 break
-            with report.phase("watch"):
-                wanted = np.concatenate([image.watched[0] for image in moving])
-                if rows.atoms.resident is None and len(np.union1d(wanted, rows.ids)) > self.most * TYPICAL:
-                    break
-                report.reads += rows.fetch(wanted)
-                found = on_all_cores(
-                    lambda image: self._look_again(
-                        image, rows, certificates, positions[image.number], products.precision
-                    ),
-                    moving,
-                )
-            lost += [image for image, seen in zip(moving, found, strict=True) if seen is None]
-            seen_again = [(image, seen) for image, seen in zip(moving, found, strict=True) if seen is not None]
-            moving = []
-            for image, (atoms, excess) in seen_again:
-                report.products[image.number] += len(atoms) * MAX_REFERENCES / self.atoms.shape[0]
-                moving += self._take(image, atoms, excess, report, outcomes)
-        return lost + moving
+            moving = self._simulate(moving, rows, report, outcomes, precision, look_again)
+            looked, moving = moving, []
+            for image in looked:
+                found = seen[image.slot]
+                if found is None:
+                    lost.append(image)
+                    continue
+                report.products[image.number] += len(found[0]) * MAX_REFERENCES / self.atoms.shape[0]
+                moving += self._take(image, *found, report, outcomes)
+        return lost
+
+    def _fetch_watched(self, images: list[Image], rows: Rows, report: Report) -> bool:
+        """Fetch the atoms that are watched, and those that join, if they do not take too much memory."""
+        wanted = [image.watched[0] for image in images] + [image.working_set.atoms for image in images]
+        ids = np.concatenate([np.zeros(0, np.int64), *wanted])
+        if rows.atoms.resident is None and len(np.union1d(ids, rows.ids)) > self.most * TYPICAL:
+            return False
+        with report.phase("gather atoms"):
+            report.reads += rows.fetch(ids)
+        return True
 
     def _take(
         self, image: Image, atoms: Int64, excess: Float32, report: Report, outcomes: dict[int, Outcome]
@@ -238,17 +256,25 @@ class WorkingSets:
         return w <= LARGEST and w * w < 4 * self.params.steps * n_atoms and 2 * w < max(n_atoms, 2 * START)
 
     def _simulate(
-        self, images: list[Image], rows: Rows, precision: Precision, report: Report, outcomes: dict[int, Outcome]
-    ) -> list[Image]:
-        """Run the recurrence of the images' working sets; which did not diverge. None certifies one that did."""
+        self, images: list[Image], rows: Rows, report: Report, outcomes: dict[int, Outcome], precision: Precision,
+        then: Callable[[Image], None],
+    ) -> list[Image]:  # fmt: skip
+        """Run the recurrence of the images' working sets, `then` something for those that did not diverge: which.
+
+        An image's atoms are in the processor's cache only once that way. None certifies a path that diverged.
+        """
         if not images:
             return []
         with report.phase("gather atoms"):
             report.reads += rows.fetch(np.concatenate([image.working_set.atoms for image in images]))
-        with report.phase("inner products"):
-            on_all_cores(lambda image: self._complete(image.working_set, rows), images)
+
+        def run(image: Image) -> None:
+            self._complete(image.working_set, rows)
+            if not diverged(simulate(image, rows, self.params, precision).energy):
+                then(image)
+
         with report.phase("simulate"):
-            on_all_cores(lambda image: simulate(image, rows, self.params, precision), images)
+            on_all_cores(run, images)
         for image in images:
             assert image.outcome is not None
             if diverged(image.outcome.energy):
@@ -262,69 +288,63 @@ class WorkingSets:
         else:
             from_atoms(working_set, rows)
 
-    def _certify(self, images: list[Image], rows: Rows, precision: Precision) -> Certificates:
-        certificates = Certificates.empty(len(images), self.atoms.shape[1])
+    def _certify(self, image: Image, rows: Rows, precision: Precision, into: Certificates, i: int) -> None:
+        """Write certificate i: that of an image's path."""
+        certificate.certify(
+            i, image.features, rows.rows, rows.places(image.fired), image.path, self.params.lambda_, precision, into
+        )
 
-        def write(i: int) -> None:
-            image = images[i]
-            certificate.certify(
-                i, image.features, rows.rows, rows.places(image.fired), image.path, self.params.lambda_, precision,
-                certificates,
-            )  # fmt: skip
-
-        on_all_cores(write, range(len(images)))
-        return certificates
-
-    def _guess(self, images: list[Image], rows: Rows, products: Products, report: Report) -> list[Image]:
+    def _guess(
+        self, images: list[Image], certificates: Certificates, products: Products, report: Report
+    ) -> list[Image]:  # fmt: skip
         """Let in whom the sketch expects to fire; which images that concerns."""
         assert self.screen.sketch is not None
-        certificates = self._certify(images, rows, products.precision)
-        certificates.room[:], certificates.relative[:] = self.params.lambda_, 0  # no proof: what is likely counts
-
-        found = self.screen.guess(certificates, MOST_GUESSED, 0.0, skipped(images), products)
+        room, none = np.full_like(certificates.room, self.params.lambda_), np.zeros_like(certificates.relative)
+        likely = replace(certificates, room=room, relative=none)  # no proof: what is likely counts
+        found = self.screen.guess(likely, slots(images), MOST_GUESSED, 0.0, skipped(images), products)
         joined = []
         for i, image in enumerate(images):
-            report.products[image.number] += certificates.counts[i] * self.screen.sketch.cost
+            report.products[image.number] += certificates.counts[image.slot] * self.screen.sketch.cost
             atoms, _ = found.of(i)
             image.admit(atoms[:MOST_GUESSED])
             joined += [image] if len(atoms) else []
         return joined
 
     def _screen(
-        self, images: list[Image], rows: Rows, products: Products, report: Report
-    ) -> tuple[Certificates, Strongest]:
+        self, images: list[Image], certificates: Certificates, products: Products, report: Report
+    ) -> Strongest:  # fmt: skip
         """Put the images' certificates to all atoms."""
-        certificates = self._certify(images, rows, products.precision)
-        report.products[[image.number for image in images]] += certificates.counts
+        asking = slots(images)
+        report.products[[image.number for image in images]] += certificates.counts[asking]
         report.reads += 1
-        floor = -SLACK * self.params.lambda_
-        return certificates, self.screen.near(
-            certificates, MOST_VIOLATORS, floor, -MARGIN * self.params.lambda_, skipped(images), products
-        )
+        floor, open_from = -SLACK * self.params.lambda_, -MARGIN * self.params.lambda_
+        return self.screen.near(certificates, asking, MOST_VIOLATORS, floor, open_from, skipped(images), products)
 
     def _look_again(
-        self, image: Image, rows: Rows, certificates: Certificates, i: int, precision: Precision
+        self, image: Image, rows: Rows, certificates: Certificates, precision: Precision
     ) -> tuple[Int64, Float32] | None:
-        """Multiply watched atoms that the path may have reached: with their excesses; None if it moved too far."""
-        now = Certificates.empty(1, self.atoms.shape[1])
-        exact = Precision(precision.norm)
-        fired = rows.places(image.fired)
-        certificate.certify(0, image.features, rows.rows, fired, image.path, self.params.lambda_, exact, now)
+        """Multiply watched atoms that the path may have reached: with their excesses; None if it moved too far.
+
+        Then the path's certificate, to be put to all atoms, takes the place of the one that was.
+        """
+        i, now = image.slot, Certificates.empty(1, self.atoms.shape[1])
+        self._certify(image, rows, Precision(precision.norm), now, 0)
         moved = certificate.shift(
             precision.norm, certificates.knots[i], certificates.leak[i], certificates.reserve[i],
             now.knots[0], now.leak[0], now.reserve[0],
         )  # fmt: skip
         if not moved < image.covered:
+            self._certify(image, rows, precision, certificates, i)
             return None
         atoms, excess = image.watched
         open_ = atoms[(excess >= -moved) & ~np.isin(atoms, image.working_set.atoms)]
         return open_, search.second_look(
-            rows.rows, rows.places(open_), now.references[0, : now.counts[0]], now.weights[0], now.relative[0],
-            now.room[0], now.knots[0], now.exact_room[0], -MARGIN * self.params.lambda_,
+            rows.rows, rows.places(open_), now.references[0, : now.counts[0]], now.weights[0],
+            now.relative[0], now.room[0], now.knots[0], now.exact_room[0], -MARGIN * self.params.lambda_,
         )  # fmt: skip
 
 
-def simulate(image: Image, rows: Rows, params: LCAParams, precision: Precision) -> None:
+def simulate(image: Image, rows: Rows, params: LCAParams, precision: Precision) -> Outcome:
     """Run the recurrence of one image's working set."""
     working_set = image.working_set
     new = working_set.atoms[len(working_set.b) :]
@@ -339,11 +359,17 @@ def simulate(image: Image, rows: Rows, params: LCAParams, precision: Precision) 
     fires = fires[np.argsort(working_set.atoms[fires])]
     image.outcome = Outcome(working_set.atoms[fires], a[fires].astype(np.float32), firing, len(fired), energy)
     image.fired, image.path = working_set.atoms[fired], (knots[0], knots[1], knots[2])
+    return image.outcome
 
 
 def diverged(energy: Float64) -> bool:
     """Whether a recurrence has left all bounds: there is no code to agree with."""
     return not bool((np.abs(energy) < DIVERGED).all())
+
+
+def slots(images: Sequence[Image]) -> Int64:
+    """Numbers of the images' certificates."""
+    return np.array([image.slot for image in images], np.int64)
 
 
 def skipped(images: Sequence[Image]) -> Ragged:

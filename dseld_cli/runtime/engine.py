@@ -86,8 +86,16 @@ def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     with threads_per_operation(1):
         if side_by_side <= 1:
             return [work(task) for task in waiting]
+        found: list[Any] = [None] * len(waiting)
+        left = iter(range(len(waiting)))
+
+        def whatever_is_next(_: int) -> None:  # a future for each task would cost more than many a task
+            for i in left:
+                found[i] = work(waiting[i])
+
         with ThreadPoolExecutor(side_by_side, initializer=_share, initargs=(1,)) as pool:
-            return list(pool.map(work, waiting))
+            list(pool.map(whatever_is_next, range(side_by_side)))
+        return found
 
 
 def shares(n: int, per_core: int = 1) -> list[slice]:
