@@ -124,17 +124,9 @@ def inhibit(gram: Float32, a: Float64, active: Int64, lateral: Float32) -> None:
 
 @compiled
 def thin(
-    paths: Float64,
-    leak: Float64,
-    gap: Float64,
-    chord: Float64,
-    n: int,
-    target: int,
-    b: Float64,
-    norm_s: float,
-    rounding: float,
-    tolerance: float,
-) -> int:
+    paths: Float64, leak: Float64, gap: Float64, chord: Float64, n: int, target: int, b: Float64, norm_s: float,
+    rounding: float, tolerance: float,
+) -> int:  # fmt: skip
     """Drop points of the path, those nearest to the chord of their neighbours first, until at most `target` are left.
 
     Every point dropped adds its distance from the new chord to that chord's gap: a point between the two old chords is
