@@ -17,15 +17,22 @@ from dseld_cli.runtime.matrices import product
 AtomBlocks = Callable[[], Iterable[tuple[slice, Array]]]
 """Called, yields every block of atoms once, in order: (rows, atoms[rows] (rows, N))."""
 
+Multiply = Callable[[Array, Array], Array]
+"""Product of two matrices."""
+
 GramianTiles = Callable[[], Iterable[tuple[slice, slice, Array]]]
 """Called, yields every tile on and below the diagonal once: (rows, columns, gramian[rows, columns])."""
 
 
-def driving_input(features: Array, atoms: AtomBlocks, n_atoms: int) -> Array:
+def driving_input(features: Array, atoms: AtomBlocks, n_atoms: int, multiply: Multiply = product) -> Array:
     """Driving input b = Phi S (B, M) of features S (B, N) (Eq. 4)."""
-    b = zeros_like(features, n_atoms)
+    b = None
     for rows, block in atoms():
-        b[:, rows] = product(features, block.T)
+        part = multiply(features, block.T)
+        if len(block) == n_atoms:
+            return part
+        b = zeros_like(features, n_atoms) if b is None else b
+        b[:, rows] = part
     return b
 
 
@@ -36,7 +43,7 @@ def zeros_like(array: Array, columns: int) -> Array:
     return array.new_zeros((len(array), columns))
 
 
-def through_atoms(atoms: AtomBlocks, n_features: int) -> Inhibition:
+def through_atoms(atoms: AtomBlocks, n_features: int, multiply: Multiply = product) -> Inhibition:
     """Lateral inhibition Phi (Phi^T a) - a: what the code already explains, seen through each atom.
 
     Reads the atoms twice per call.
@@ -45,8 +52,10 @@ def through_atoms(atoms: AtomBlocks, n_features: int) -> Inhibition:
     def inhibition(a: Array) -> Array:
         explained = zeros_like(a, n_features)  # Phi^T a, (B, N)
         for rows, block in atoms():
-            explained += product(a[:, rows], block)
-        return driving_input(explained, atoms, a.shape[1]) - a
+            explained += multiply(a[:, rows], block)
+        lateral = driving_input(explained, atoms, a.shape[1], multiply)
+        lateral -= a
+        return lateral
 
     return inhibition
 

@@ -93,7 +93,11 @@ def energy_above_silence(a: Array, b: Array, lateral: Array, lambda_: float) -> 
 
     ||S - Phi^T a||^2 / 2 - ||S||^2 / 2 = a.(G a) / 2 - a.b, so that neither S nor Phi is needed.
     """
-    return (a * (0.5 * (lateral + a) - b)).sum(1) + lambda_ * abs(a).sum(1)
+    found = lateral + a
+    found *= 0.5
+    found -= b
+    found *= a
+    return found.sum(1) + lambda_ * abs(a).sum(1)
 
 
 def run_lca(b: Array, inhibition: Inhibition, params: LCAParams) -> Response:
@@ -102,11 +106,14 @@ def run_lca(b: Array, inhibition: Inhibition, params: LCAParams) -> Response:
     firing, energy, ever = [], [b.sum(1) * 0], b != b
     with np.errstate(over="ignore", invalid="ignore"):  # `unstable` reports what diverges
         for _ in range(params.steps):
-            u += (b - u - lateral) / params.tau
+            change = b - u
+            change -= lateral
+            change /= params.tau
+            u += change
             a = soft_threshold(u, params.lambda_)
             lateral = inhibition(a)
             fires = a != 0
-            ever = ever | fires
+            ever |= fires
             firing.append(fires.sum(1))
             energy.append(energy_above_silence(a, b, lateral, params.lambda_))
     counts, energies = (np.stack([on_host(x) for x in path], axis=1) for path in (firing, energy))

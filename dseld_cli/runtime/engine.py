@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,9 @@ R = TypeVar("R")
 
 MOST_WORKERS = 4
 """Tasks in work at once, at most, where each holds memory: more gain little."""
+
+_in_force = 0
+"""Threads per operation of NumPy's linear algebra, as they were last limited; 0: not at all."""
 
 
 def cores() -> int:
@@ -107,13 +110,16 @@ def shares(n: int, per_core: int = 1) -> list[slice]:
 @contextmanager
 def threads_per_operation(n: int) -> Iterator[int]:
     """Let NumPy's linear algebra, and torch's if it is loaded, use n threads per operation."""
-    torch = sys.modules.get("torch")
+    global _in_force  # as NumPy's libraries have one limit for all threads; to set it takes as long as a small product
+    torch, outer = sys.modules.get("torch"), _in_force
     before = torch.get_num_threads() if torch else 0
-    with _libraries().limit(limits=n, user_api="blas"):
+    with nullcontext() if n == outer else _libraries().limit(limits=n, user_api="blas"):
+        _in_force = n
         _share(n)
         try:
             yield n
         finally:
+            _in_force = outer
             if torch:
                 torch.set_num_threads(before)
 
