@@ -43,9 +43,11 @@ RUNS = {
     "--gramian {work}/gramian",
     "encoder-cifar10-float32": "encode.py --features-train {work}/cifar10-train.npz --features-test "
     "{work}/cifar10-test.npz --screening float32 --direct-images 256",
+    "encoder-cifar10-avx2": "encode.py --features-train {work}/cifar10-train.npz --features-test "
+    "{work}/cifar10-test.npz --screening float32",
     "regress": "regress.py 077a890 --cases start repro encode encode-gramian --train {work}/cifar10-train.npz "
     "--test {work}/cifar10-test.npz",
-    "regress-float32": "regress.py 077a890 --cases encode encode-gramian --train {work}/cifar10-train.npz "
+    "regress-bfloat16": "regress.py 077a890 --cases encode encode-gramian --train {work}/cifar10-train.npz "
     "--test {work}/cifar10-test.npz",
     "gramian": "gramian.py {work}/full --repeats 3",
     "growth": "grow.py {work}/full --scratch",
@@ -155,6 +157,7 @@ def encoders(found: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     titles = {
         "encoder_cifar10": "CIFAR-10, Lite0 (N 1280), Gramian stored",
         "encoder_cifar10_float32": "the same, no Gramian",
+        "encoder_cifar10_avx2": "the same on another machine, AVX2 alone",
         "encoder_mnist": "MNIST pixels (N 784), no Gramian",
     }
     rows = []
