@@ -36,6 +36,7 @@ RUNS = {
     "accuracy-cifar10-few": "accuracy.py {work}/cifar10 --settings none:2 within-class:0.6 --sizes 10000 1000 "
     "--per-class 5 10",
     "accuracy-cifar10-faint": "accuracy.py {work}/cifar10 --settings none:0.2 --per-class 5 10",
+    "accuracy-cifar10-one": "accuracy.py {work}/cifar10 --settings none:2 none:0.2 --per-class 1",
     "accuracy-digits": "accuracy.py {work}/digits --settings none:1 within-class:0.3 --sizes 1437 1000 "
     "--per-class 5 10",
     "encoder-mnist": "encode.py --features-train {work}/mnist-train.npz --features-test {work}/mnist-test.npz",

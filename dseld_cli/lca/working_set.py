@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,9 +174,7 @@ class WorkingSets:
         for slot, image in enumerate(images):
             image.slot = slot
 
-        def certify(image: Image) -> None:
-            self._certify(image, rows, precision, certificates, image.slot)
-
+        certify = partial(self._certify, rows, precision, certificates)
         images = self._simulate(images, rows, report, outcomes, precision, certify)
         fresh = [image for image in images if image.fresh]
         if self.screen.sketch and fresh:
@@ -203,9 +202,7 @@ class WorkingSets:
             moving += self._take(image, atoms, excess, report, outcomes)
         precision, lost = products.precision, list[Image]()
         seen: dict[int, tuple[Int64, Float32] | None] = {}
-
-        def certify(image: Image) -> None:
-            self._certify(image, rows, precision, certificates, image.slot)
+        certify = partial(self._certify, rows, precision, certificates)
 
         def look_again(image: Image) -> None:
             seen[image.slot] = self._look_again(image, rows, certificates, precision)
@@ -288,11 +285,12 @@ class WorkingSets:
         else:
             from_atoms(working_set, rows)
 
-    def _certify(self, image: Image, rows: Rows, precision: Precision, into: Certificates, i: int) -> None:
-        """Write certificate i: that of an image's path."""
+    def _certify(self, rows: Rows, precision: Precision, into: Certificates, image: Image) -> None:
+        """Write an image's certificate: of its path as it is now."""
         certificate.certify(
-            i, image.features, rows.rows, rows.places(image.fired), image.path, self.params.lambda_, precision, into
-        )
+            image.slot, image.features, rows.rows, rows.places(image.fired), image.path, self.params.lambda_, precision,
+            into,
+        )  # fmt: skip
 
     def _guess(
         self, images: list[Image], certificates: Certificates, products: Products, report: Report
@@ -328,13 +326,14 @@ class WorkingSets:
         Then the path's certificate, to be put to all atoms, takes the place of the one that was.
         """
         i, now = image.slot, Certificates.empty(1, self.atoms.shape[1])
-        self._certify(image, rows, Precision(precision.norm), now, 0)
+        fired, exact = rows.places(image.fired), Precision(precision.norm)
+        certificate.certify(0, image.features, rows.rows, fired, image.path, self.params.lambda_, exact, now)
         moved = certificate.shift(
             precision.norm, certificates.knots[i], certificates.leak[i], certificates.reserve[i],
             now.knots[0], now.leak[0], now.reserve[0],
         )  # fmt: skip
         if not moved < image.covered:
-            self._certify(image, rows, precision, certificates, i)
+            self._certify(rows, precision, certificates, image)
             return None
         atoms, excess = image.watched
         open_ = atoms[(excess >= -moved) & ~np.isin(atoms, image.working_set.atoms)]
