@@ -52,7 +52,7 @@ RUNS = {
     "--test {work}/cifar10-test.npz",
     "gramian": "gramian.py {work}/full --repeats 3",
     "growth": "grow.py {work}/full --scratch",
-    "durability": "durability.py {work}/durability",
+    "durability": "durability.py {work}/durability --pairs 5",
     "memory": "memory.py {work}/memory --atoms 20000 --images 300",
     "extraction": "extract.py rate",
     "accuracy-lite1": "accuracy.py {work}/cifar10-lite1 --settings none:2 --sizes 50000",
