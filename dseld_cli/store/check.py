@@ -12,8 +12,8 @@ from dseld_cli.store import chunks, codec, disk
 from dseld_cli.store.draft import Draft, left_behind
 from dseld_cli.store.project import kind_at
 from dseld_cli.store.provenance import INFOS, ArrayMark, parse
-from dseld_cli.store.reader import Store, fingerprint_of, open_store, spec_of
-from dseld_cli.store.spec import MADE_BY, MEANINGS, Spec
+from dseld_cli.store.reader import Store, as_of_today, fingerprint_of, open_store, spec_of
+from dseld_cli.store.spec import MADE_BY, MEANINGS, READABLE, Spec
 
 ENDINGS = (disk.ENDING, f"{disk.ENDING}.partial", f"{disk.ENDING}.retired")
 
@@ -124,11 +124,11 @@ def _mend_metadata(folder: Path) -> None:
     What does is left alone, however the array is chunked; so is what the chunks there would not fit.
     """
     mark = (disk.attributes(folder) or {}).get("dseld")
-    if not isinstance(mark, dict) or mark.get("kind") not in MEANINGS:
+    if not isinstance(mark, dict) or mark.get("kind") not in MEANINGS or mark.get("format") not in READABLE:
         return
     if fingerprint_of({key: value for key, value in mark.items() if key != "fingerprint"}) != mark.get("fingerprint"):
         return
-    for name, found in mark["arrays"].items():
+    for name, found in as_of_today(mark)["arrays"].items():
         array = parse(ArrayMark, found)
         try:
             spec_of(folder, mark["kind"], name, array)

@@ -41,6 +41,11 @@ def digest_of(*data: bytes | memoryview, like: str = BLAKE3) -> str:
     return algorithm + found.hexdigest()
 
 
+def named(digest: str) -> str:
+    """Name the algorithm of a digest that was noted before there were two: SHA-256."""
+    return digest if ":" in digest else f"{SHA256}{digest}"
+
+
 def require_finite(content: Array) -> None:
     """Refuse what no reader would take.
 

@@ -142,7 +142,7 @@ class Draft(Generic[InfoT]):
             self.notes.append(entry[0])
         else:
             name, key, digest = entry
-            self._digests[name, tuple(key)] = digest
+            self._digests[name, tuple(key)] = chunks.named(digest)
             self._unproved.add((name, tuple(key)))
 
     def _take_all_over(self) -> None:

@@ -12,6 +12,7 @@ bit, or an error, whatever happened to the folder in between.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -340,8 +341,7 @@ def open_store(path: Path, wanted: type[InfoT], made_by: str | None = None) -> S
     if fingerprint_of(mark) != fingerprint:
         raise damaged(path, kind, "its attributes were changed after it was committed")
     try:
-        if mark["format"] != FORMAT:
-            _name_algorithm(mark)
+        mark = as_of_today(mark)
         info = parse(wanted, mark["provenance"])
         arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
         sizes = sizes_of(kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
@@ -370,11 +370,20 @@ def _mark(path: Path, attributes: Mapping[str, Any], kind: str) -> dict[str, Any
     return dict(mark)
 
 
-def _name_algorithm(mark: dict[str, Any]) -> None:
-    """Turn the digests of a mark of format 2 into those of today, which say what they were made by."""
-    atoms = [mark["provenance"]["atoms"]] if mark["kind"] == "gramian" else []
-    for array in [*mark["arrays"].values(), *atoms]:
-        array["digests"] = {key: f"{chunks.SHA256}{found}" for key, found in array.pop("sha256").items()}
+def as_of_today(mark: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a mark of any format that is read, whose fingerprint is right, as one of this format says the same.
+
+    Raises:
+        KeyError, AttributeError, TypeError: if it makes no sense.
+
+    """
+    if mark["format"] == FORMAT:
+        return dict(mark)
+    found = copy.deepcopy(dict(mark))
+    atoms = [found["provenance"]["atoms"]] if found["kind"] == "gramian" else []
+    for array in [*found["arrays"].values(), *atoms]:
+        array["digests"] = {key: chunks.named(digest) for key, digest in array.pop("sha256").items()}
+    return found
 
 
 def _short(value: object) -> str:

@@ -11,7 +11,7 @@ from dseld_cli import store
 from dseld_cli.cli.app import app
 from dseld_cli.store import disk
 from dseld_cli.store import project as paths
-from tests.conftest import Run, image_folder, set_params
+from tests.conftest import Run, as_format_2, image_folder, set_params
 
 
 def verify(*options: str) -> Result:
@@ -60,6 +60,17 @@ def test_damaged_metadata_is_written_anew(small: Path) -> None:
     assert verify().exit_code == 1
     assert verify("--repair").exit_code == 0
     assert file.read_bytes() == content
+
+
+def test_damaged_metadata_of_stores_of_the_format_before_is_written_anew(small: Path) -> None:
+    as_format_2(paths.features("train"), paths.BASE, paths.DICTIONARY, paths.GRAMIAN)
+    files = [paths.DICTIONARY / "atoms/zarr.json", paths.GRAMIAN / "gramian/zarr.json"]
+    before = [file.read_bytes() for file in files]
+    for file in files:
+        file.write_bytes(b"")
+    assert verify().exit_code == 1
+    assert verify("--repair").exit_code == 0
+    assert [file.read_bytes() for file in files] == before
 
 
 def contents() -> dict[str, bytes]:

@@ -1,6 +1,8 @@
 """Drafts: a killed run goes on, what is damaged is made again, and nothing but what was written is committed."""
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -144,6 +146,23 @@ def test_a_line_that_a_kill_tore_is_dropped_and_the_next_one_is_whole(
     work(path, None, wrote)
     assert wrote == [1, 2, 3]
     assert capsys.readouterr().err == ""
+
+
+def test_a_draft_of_the_format_before_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """Its journal has digests of SHA-256, which does not say so."""
+    work(tmp_path / "x.zarr", 2)
+    journal = tmp_path / "x.zarr.partial" / disk.JOURNAL
+    lines = []
+    for i in range(2):
+        part = CONTENT[i * ROWS : (i + 1) * ROWS]
+        digest = hashlib.sha256(f"{part.dtype}{part.shape}".encode() + part.tobytes()).hexdigest()
+        text = json.dumps(["chunk", "features", [i, 0], digest], separators=(",", ":"))
+        lines.append(f"{hashlib.sha256(text.encode()).hexdigest()[:16]} {text}\n")
+    journal.write_text("".join(lines))
+    wrote: list[int] = []
+    work(tmp_path / "x.zarr", None, wrote)
+    assert wrote == [2, 3]
+    np.testing.assert_array_equal(committed(tmp_path / "x.zarr").read("features"), CONTENT)
 
 
 def test_a_draft_with_another_plan_starts_afresh(tmp_path: Path) -> None:
