@@ -19,15 +19,15 @@ Int64 = NDArray[np.int64]
 
 def load() -> tuple[NDArray[np.float64], Int64]:
     """Pixels of 0 to 16 (n, 8, 8), and digits (n,)."""
-    found = find_spec("sklearn")
-    file = Path(found.submodule_search_locations[0], FILE) if found and found.submodule_search_locations else Path(FILE)
-    if not file.is_file():  # of another version
-        from sklearn.datasets import load_digits
+    installed = find_spec("sklearn")
+    for folder in (installed.submodule_search_locations if installed else None) or ():
+        if (file := Path(folder, FILE)).is_file():
+            rows = np.loadtxt(file, delimiter=",")
+            return rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits  # another version, which has it elsewhere
 
-        digits = load_digits()
-        return digits.images, digits.target.astype(np.int64)
-    rows = np.loadtxt(file, delimiter=",")
-    return rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1].astype(np.int64)
+    digits = load_digits()
+    return digits.images, digits.target.astype(np.int64)
 
 
 def parts(labels: Int64, share: float) -> tuple[Int64, Int64]:

@@ -26,12 +26,11 @@ GramianTiles = Callable[[], Iterable[tuple[slice, slice, Array]]]
 
 def driving_input(features: Array, atoms: AtomBlocks, n_atoms: int, multiply: Multiply = product) -> Array:
     """Driving input b = Phi S (B, M) of features S (B, N) (Eq. 4)."""
-    b = None
+    b = zeros_like(features, n_atoms)
     for rows, block in atoms():
         part = multiply(features, block.T)
         if len(block) == n_atoms:
             return part
-        b = zeros_like(features, n_atoms) if b is None else b
         b[:, rows] = part
     return b
 

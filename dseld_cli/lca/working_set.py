@@ -208,6 +208,8 @@ class WorkingSets:
             seen[image.slot] = self._look_again(image, rows, certificates, precision)
 
         for look in range(MAX_LOOKS + 1):
+            if not moving:
+                break
             moving = put_off(moving, self.most, later)
             if look == MAX_LOOKS or not self._fetch_watched(moving, rows, report):
                 lost += self._simulate(moving, rows, report, outcomes, precision, certify)

@@ -93,11 +93,17 @@ def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
         left = iter(range(len(waiting)))
 
         def whatever_is_next(_: int) -> None:  # a future for each task would cost more than many a task
-            for i in left:
-                found[i] = work(waiting[i])
+            try:
+                for i in left:
+                    found[i] = work(waiting[i])
+            finally:
+                deque(left, maxlen=0)  # where one fails, the others begin nothing more
 
         with ThreadPoolExecutor(side_by_side, initializer=_share, initargs=(1,)) as pool:
-            list(pool.map(whatever_is_next, range(side_by_side)))
+            try:
+                list(pool.map(whatever_is_next, range(side_by_side)))
+            finally:
+                deque(left, maxlen=0)  # nor where a person interrupts
         return found
 
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 import torch
@@ -58,3 +59,21 @@ def test_a_task_that_fails_ends_the_rest_and_leaves_the_threads_as_they_were() -
     with pytest.raises(ValueError, match="three"):
         seen.extend(in_order(work, iter(range(100))))
     assert torch.get_num_threads() == before
+
+
+def test_where_a_task_fails_the_others_begin_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an interruption, or an error, would be said when all the work is done."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    failed, begun = threading.Event(), []
+
+    def task(n: int) -> None:
+        begun.append(n)
+        if n == 1:
+            failed.set()
+            raise ValueError("no")
+        assert failed.wait(10)
+        time.sleep(0.05)
+
+    with pytest.raises(ValueError, match="no"):
+        on_all_cores(task, range(100))
+    assert len(begun) < 10
