@@ -93,7 +93,8 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         with checkout(options.old, folder / "old") as old, checkout(options.new, folder / "new") as new:
             sides = {"old": Side(old, folder / "old"), "new": Side(new, folder / "new")}
-            result: dict[str, Any] = {"old": options.old, "new": options.new, "cases": {}}
+            compared_with = "this version" if options.new == str(ROOT) else options.new
+            result: dict[str, Any] = {"old": options.old, "new": compared_with, "cases": {}}
             for name in options.cases:
                 result["cases"][name] = found = compared(sides, name, CASES[name](options), options.pairs)
                 show(name, found)
