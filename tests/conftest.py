@@ -146,6 +146,7 @@ def as_format_2(*stores: Path) -> None:
         mark = group["attributes"]["dseld"]
         fingerprint = mark.pop("fingerprint")
         mark["format"] = 2
+        del mark["words"]
         for name, array in mark["arrays"].items():
             sides = zarr.open_array(path / name, mode="r").chunks
             array["sha256"] = {key: _sha256(path / name, key, sides) for key in array.pop("digests")}

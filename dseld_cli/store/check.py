@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +81,9 @@ def _store(opened: Store[Any], track: Track) -> Found:
     if bad:
         more = f" (and {len(bad) - 1} chunks more)" if len(bad) > 1 else ""
         return Found(opened.path, True, bad[0].removeprefix(f"{opened.path} is damaged: ") + more)
+    if reworded := _reworded(opened.folder):
+        said = f"the words that describe array {reworded[0]} are not what was committed: --repair writes them again"
+        return Found(opened.path, True, said)
     leftover = [name for name in (disk.PLAN, disk.PLACE, disk.JOURNAL, disk.PARTS) if (opened.folder / name).exists()]
     also = ", with files of its draft left over" if leftover else ""
     return Found(opened.path, False, f"{opened.kind}, all {len(keys)} chunks as committed{also}")
@@ -119,23 +125,43 @@ def _draft(path: Path, draft: Draft[Any], track: Track) -> Found:
 
 
 def _mend_metadata(folder: Path) -> None:
-    """Write the metadata of arrays anew that does not describe what the mark, which is whole, says.
+    """Write the metadata of arrays anew that is not what the mark, which is whole, says.
 
-    What does is left alone, however the array is chunked; so is what the chunks there would not fit.
+    What is right is left alone, however the array is chunked; so is what the chunks there would not fit.
     """
     mark = (disk.attributes(folder) or {}).get("dseld")
     if not isinstance(mark, dict) or mark.get("kind") not in MEANINGS or mark.get("format") not in READABLE:
         return
     if fingerprint_of({key: value for key, value in mark.items() if key != "fingerprint"}) != mark.get("fingerprint"):
         return
+    reworded = _reworded(folder)
     for name, found in as_of_today(mark)["arrays"].items():
         array = parse(ArrayMark, found)
         try:
-            spec_of(folder, mark["kind"], name, array)
+            spec = spec_of(folder, mark["kind"], name, array)
+            right = name not in reworded
         except ValueError:
             spec = Spec.of(mark["kind"], name, array.dtype, array.shape)
-            if _fits(folder, name, spec):
-                codec.write_json(folder / name / "zarr.json", codec.metadata(spec, MEANINGS[mark["kind"]].get(name)))
+            right = not _fits(folder, name, spec)
+        if not right:
+            plain = codec.metadata(spec, MEANINGS[mark["kind"]].get(name))
+            codec.write_json(folder / name / "zarr.json", plain | _words(mark).get(name, {}))
+
+
+def _reworded(folder: Path) -> list[str]:
+    """Arrays that are described in other words than were committed; of older stores, nobody knows those."""
+    reworded = []
+    for name, words in _words((disk.attributes(folder) or {}).get("dseld") or {}).items():
+        with suppress(ValueError, OSError, RecursionError):  # what cannot be read is found elsewhere
+            found = json.loads((folder / name / "zarr.json").read_bytes())
+            reworded += [] if isinstance(found, dict) and codec.words(found) == words else [name]
+    return reworded
+
+
+def _words(mark: Mapping[str, Any]) -> dict[str, dict[str, object]]:
+    """Words that describe each array, as they were committed."""
+    words = mark.get("words")
+    return {name: found for name, found in words.items() if isinstance(found, dict)} if isinstance(words, dict) else {}
 
 
 def _fits(folder: Path, name: str, spec: Spec) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,11 @@ def write_json(file: Path, content: object) -> None:
 
 DESCRIPTIVE = ("attributes", "dimension_names")
 """Keys of an array's zarr.json that say nothing about its bytes."""
+
+
+def words(content: Mapping[str, object]) -> dict[str, object]:
+    """Take from an array's metadata what it says for people and other programs."""
+    return {key: content[key] for key in DESCRIPTIVE if key in content}
 
 
 def fits(found: object, spec: Spec) -> bool:

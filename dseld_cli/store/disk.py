@@ -125,7 +125,8 @@ def attributes_in(file: Path) -> dict[str, Any] | None:
 
     """
     try:
-        return dict(json.loads(file.read_bytes())["attributes"])
+        found = json.loads(file.read_bytes())
+        return dict(found["attributes"]) if (found["zarr_format"], found["node_type"]) == (3, "group") else None
     except (FileNotFoundError, NotADirectoryError, KeyError, ValueError, TypeError, RecursionError):
         return None
 

@@ -314,12 +314,15 @@ class Draft(Generic[InfoT]):
         """
         self._require_whole()
         disk.require_replaceable(self.path, self.info.kind)
-        described: dict[str, Any] = _shapes(self.specs)
+        arrays: dict[str, Any] = _shapes(self.specs)
+        words = {}
         for name, spec in self.specs.items():
-            meaning = MEANINGS[self.info.kind].get(name)
-            codec.write_json(self.partial / name / "zarr.json", codec.metadata(spec, meaning))
-            described[name]["digests"] = {chunks.text(key): self._digests[name, key] for key in spec.keys}
-        mark = {"format": FORMAT, "kind": self.info.kind, "provenance": as_json(self.info), "arrays": described}
+            content = codec.metadata(spec, MEANINGS[self.info.kind].get(name))
+            codec.write_json(self.partial / name / "zarr.json", content)
+            words[name] = codec.words(content)
+            arrays[name]["digests"] = {chunks.text(key): self._digests[name, key] for key in spec.keys}
+        what = {"format": FORMAT, "kind": self.info.kind, "provenance": as_json(self.info)}
+        mark = {**what, "arrays": arrays, "words": words}
         disk.sync_all(self.partial)
         attributes: dict[str, Any] = {"dseld": {**mark, "fingerprint": fingerprint_of(mark)}}
         if self._elsewhere:

@@ -1,5 +1,6 @@
 """`dseld verify` looks at every byte that counts, and its exit code says whether all is as committed."""
 
+import random
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dseld_cli import store
 from dseld_cli.cli.app import app
 from dseld_cli.store import disk
 from dseld_cli.store import project as paths
+from dseld_cli.store.check import check
 from tests.conftest import Run, as_format_2, image_folder, set_params
 
 
@@ -51,6 +53,33 @@ def test_every_file_of_every_store_counts(small: Path) -> None:
         assert str(file).split(".zarr")[0] in lines[0]
         file.write_bytes(content)
     assert verify().exit_code == 0
+
+
+def test_a_bit_that_flips_anywhere_in_metadata_is_seen(small: Path) -> None:
+    draw = random.Random(0)
+    stores = [paths.features("train"), paths.BASE, paths.DICTIONARY, paths.GRAMIAN]
+    for path in stores:
+        assert not check(path).damaged
+    for file in [file for path in stores for file in path.rglob("zarr.json")]:
+        path, content = next(path for path in stores if path in file.parents), file.read_bytes()
+        for at in draw.sample(range(len(content)), 24):
+            flipped = bytearray(content)
+            flipped[at] ^= 1 << draw.randrange(8)
+            file.write_bytes(flipped)
+            assert check(path).damaged, (file, at, bytes(flipped[max(0, at - 20) : at + 20]))
+        file.write_bytes(content)
+
+
+def test_words_that_describe_an_array_are_written_again_as_they_were(small: Path) -> None:
+    file = paths.GRAMIAN / "gramian/zarr.json"
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"inner products", b"inner produkts"))
+    store.open_store(paths.GRAMIAN, store.GramianInfo)  # dseld does not read them
+    found = verify()
+    assert found.exit_code == 1
+    assert "words that describe array gramian" in found.stdout
+    assert verify("--repair").exit_code == 0
+    assert file.read_bytes() == content
 
 
 def test_damaged_metadata_is_written_anew(small: Path) -> None:
