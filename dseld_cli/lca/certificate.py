@@ -42,8 +42,9 @@ from the computed ones: |phi . v'_d| <= |phi . Y_d| + nu (delta_d + kappa'_d), a
     shift = max_d nu (delta_d + kappa'_d + gap'_d - min(gap + kappa over e, e + 1))
 
 every atom with s > shift is silent along the new path, too, and needs no second look. Screening keeps those with
-s <= SLACK on a watch list (and notes where it had to drop some): only they, and only if s <= shift, are multiplied with
-the new knots, exactly. Where the shift exceeds what the list covers, all atoms are screened again.
+s <= SLACK on a watch list (and notes where it had to drop some): only they, and only if s <= shift, are looked at
+again. By 3 to 5 first, for which their products with the old references do, as far as the new knots lie near those;
+then exactly. Where the shift exceeds what the list covers, all atoms are screened again.
 
 The comparison itself is in float32 and loses a millionth of lambda. The bounds themselves are computed in float64 or
 doubled where that is cheaper to see. Underflow (bfloat16 products flush what is below 1e-38) is neglected.
@@ -159,38 +160,76 @@ def certify(
     precision: Precision, into: Certificates,
 ) -> None:  # fmt: skip
     """Write certificate i, of an image (N,) whose path (A (C, f), c (C,), gap (C,)) is of atoms rows[places] (f, N)."""
+    n = follow(i, image, rows, places, path, lambda_, precision, into)
+    knots = into.knots[i, :n]
+    into.references[i] = 0
+    into.counts[i] = _directions(knots, RESIDUAL * lambda_, precision.half, into.references[i])
+    bound(i, into.references[i, : into.counts[i]], lambda_, precision, into)
+
+
+def follow(
+    i: int, image: Float32, rows: Float32, places: Int64, path: tuple[Float64, Float64, Float64], lambda_: float,
+    precision: Precision, into: Certificates,
+) -> int:  # fmt: skip
+    """Write the knots of certificate i alone, and what is to be asked of atoms at them; returns how many they are."""
     means, leak, gap = path
-    into.counts[i] = _certify(
-        image, rows, places, means, leak, gap, lambda_, RESIDUAL * lambda_, precision.norm, precision.rounding,
-        precision.output, precision.half, into.references[i], into.weights[i], into.relative[i], into.room[i],
-        into.knots[i], into.exact_room[i], into.leak[i], into.reserve[i],
+    _knots(
+        image, rows, places, means, leak, gap, lambda_, precision.norm, into.knots[i], into.exact_room[i],
+        into.leak[i], into.reserve[i],
+    )  # fmt: skip
+    return len(leak)
+
+
+def bound(i: int, references: Float32, lambda_: float, precision: Precision, into: Certificates) -> None:
+    """Write how knots i are bounded by products with references (r, N): its own, or those of another certificate."""
+    _bounds(
+        number_of(into.leak[i]), into.knots[i], into.reserve[i], references, lambda_, precision.norm,
+        precision.rounding, precision.output, into.weights[i], into.relative[i], into.room[i],
     )  # fmt: skip
 
 
 @compiled
-def _certify(
+def _knots(
     image: Float32, rows: Float32, places: Int64, means: Float64, leak: Float64, gap: Float64, lambda_: float,
-    residual: float, norm: float, rounding: float, output: float, half: bool, references: Float32, weights: Float32,
-    relative: Float32, room: Float32, knots: Float32, exact_room: Float32, leaks: Float64, reserve: Float64,
-) -> int:  # fmt: skip
-    """Write one certificate into the arrays of its batch; see `Certificates`."""
-    n, n_features = len(leak), len(image)
-    references[:], weights[:], relative[:], knots[:] = 0, 0, 0, 0
-    room[:], exact_room[:], leaks[:], reserve[:] = lambda_, lambda_, 2.0, 0.0
+    norm: float, knots: Float32, exact_room: Float32, leaks: Float64, reserve: Float64,
+) -> None:  # fmt: skip
+    """Write the knots, and what their rounding and the path between them leave; see `Certificates`."""
+    knots[:], exact_room[:], leaks[:], reserve[:] = 0, lambda_, 2.0, 0.0
     knot_vectors(image, rows, places, means, leak, knots)
     kappa = knot_rounding(math.sqrt(dot64(image, image)), means, leak, norm)
+    for c in range(len(leak)):
+        leaks[c] = leak[c]
+        reserve[c] = norm * (gap[c] + kappa[c])
+        size = math.sqrt(dot64(knots[c], knots[c]))
+        exact_room[c] = lambda_ * (1.0 - COMPARISON) - reserve[c] - 2.0 * gamma(len(image)) * norm * size
+
+
+@compiled
+def _directions(knots: Float32, residual: float, half: bool, references: Float32) -> int:
+    """Write the fewest references that leave no more than `residual` of any of the knots (n, N); how many they are."""
+    n = len(knots)
     products = np.empty((n, n))
     for c in range(n):
         for d in range(c + 1):
             products[c, d] = products[d, c] = dot64(knots[c], knots[d])
     mixtures = principal_directions(products, residual, len(references))
-    count = len(mixtures)
-    for j in range(count):
+    for j in range(len(mixtures)):
         for c in range(n):
             references[j] += np.float32(mixtures[j, c]) * knots[c]
     if half:
-        round_to_bfloat16(references[:count])
-    sizes = fit(knots[:n], references[:count], weights)
+        round_to_bfloat16(references[: len(mixtures)])
+    return len(mixtures)
+
+
+@compiled
+def _bounds(
+    n: int, knots: Float32, reserve: Float64, references: Float32, lambda_: float, norm: float, rounding: float,
+    output: float, weights: Float32, relative: Float32, room: Float32,
+) -> None:  # fmt: skip
+    """Write weights, relative and room of n knots by given references (r, N); see `Certificates`."""
+    n_features, count = knots.shape[1], len(references)
+    weights[:], relative[:], room[:] = 0, 0, lambda_
+    sizes = fit(knots[:n], references, weights)
     near = np.empty(n_features)  # X_c
     for c in range(n):
         rest, size, spread, share = 0.0, 0.0, 0.0, 0.0
@@ -204,18 +243,14 @@ def _certify(
         for j in range(count):
             spread += abs(weights[c, j]) * sizes[j]
             share += abs(weights[c, j])
-        leaks[c] = leak[c]
-        reserve[c] = norm * (gap[c] + kappa[c])
-        left = lambda_ * (1.0 - COMPARISON) - reserve[c]
-        exact_room[c] = left - 2.0 * gamma(n_features) * norm * math.sqrt(products[c, c])
         room[c] = (
-            left
+            lambda_ * (1.0 - COMPARISON)
+            - reserve[c]
             - norm * math.sqrt(rest)
             - rounding * math.sqrt(size)
             - gamma(n_features + 4) * (norm + rounding) * spread
         )
         relative[c] = share * (1.01 * output + gamma(count + 4))
-    return count
 
 
 @compiled

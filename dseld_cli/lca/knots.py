@@ -36,7 +36,7 @@ def knot_vectors(
     A part of all knots at a time, which stays in the first cache, four atoms at a time.
     """
     f, n = len(places), len(image)
-    full = f // 4 * 4
+    full, pairs = f // 4 * 4, len(leak) // 2 * 2
     for start in range(0, n, PART):
         here = slice(start, min(start + PART, n))
         for c in range(len(leak)):
@@ -50,10 +50,16 @@ def knot_vectors(
                 rows[places[m + 2], here],
                 rows[places[m + 3], here],
             )
-            for c in range(len(leak)):
+            for c in range(0, pairs, 2):
+                knot, next_ = knots[c, here], knots[c + 1, here]
+                x, y, z, t = four(means, c, m)
+                x2, y2, z2, t2 = four(means, c + 1, m)
+                for i in range(len(knot)):
+                    knot[i] -= x * p[i] + y * q[i] + z * r[i] + t * s[i]
+                    next_[i] -= x2 * p[i] + y2 * q[i] + z2 * r[i] + t2 * s[i]
+            for c in range(pairs, len(leak)):
                 knot = knots[c, here]
-                x, y = np.float32(means[c, m]), np.float32(means[c, m + 1])
-                z, t = np.float32(means[c, m + 2]), np.float32(means[c, m + 3])
+                x, y, z, t = four(means, c, m)
                 for i in range(len(knot)):
                     knot[i] -= x * p[i] + y * q[i] + z * r[i] + t * s[i]
         for m in range(full, f):
@@ -62,6 +68,17 @@ def knot_vectors(
                 knot, x = knots[c, here], np.float32(means[c, m])
                 for i in range(len(knot)):
                     knot[i] -= x * p[i]
+
+
+@compiled
+def four(means: Float64, c: int, m: int) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Means of four atoms at a knot, from the m-th on."""
+    return (
+        np.float32(means[c, m]),
+        np.float32(means[c, m + 1]),
+        np.float32(means[c, m + 2]),
+        np.float32(means[c, m + 3]),
+    )
 
 
 @compiled

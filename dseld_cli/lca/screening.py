@@ -39,34 +39,58 @@ SKETCHED = 4
 REFERENCES = 3
 """Products with all atoms that an image takes, about."""
 
+KNOWN = 2
+"""Products of a watched atom that are kept: few images have more references."""
+
 BFLOAT16_WORTHWHILE = 10**12
 """Multiplications to come from which on torch, which takes seconds to load, is loaded to see how fast bfloat16 is."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Atoms (n,) that came near to lambda, their excesses (n,), and their products (n, .) with the first references."""
+
+    atoms: Int64
+    excess: Float32
+    known: Float32
+
+    @classmethod
+    def none(cls) -> Watched:
+        """Nobody."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
 
 
 @dataclass
 class Strongest:
     """Running selection of the highest-scoring atoms of B images.
 
-    `ids` and `scores` (B, 2 keep) hold `counts` (B,) of them each, the `keep` best among them; `floors` (B,) are the
-    scores up to which atoms may be missing.
+    `ids` and `scores` (B, 2 keep) hold `counts` (B,) of them each, the `keep` best among them, and `known` (B, 2 keep,
+    .) their first products with the references; `floors` (B,) are the scores up to which atoms may be missing.
     """
 
     ids: Int64
     scores: Float32
+    known: Float32
     counts: Int64
     floors: Float32
 
     @classmethod
-    def empty(cls, batch: int, keep: int, floor: float) -> Strongest:
-        """Nothing selected yet; scores up to `floor` never will be."""
+    def empty(cls, batch: int, keep: int, floor: float, products: int = 0) -> Strongest:
+        """Nothing selected yet; scores up to `floor` never will be. So many products of each atom are kept."""
         ids, scores = np.zeros((batch, 2 * keep), np.int64), np.zeros((batch, 2 * keep), np.float32)
-        return cls(ids, scores, np.zeros(batch, np.int64), np.full(batch, floor, np.float32))
+        known = np.zeros((batch, 2 * keep, products), np.float32)
+        return cls(ids, scores, known, np.zeros(batch, np.int64), np.full(batch, floor, np.float32))
 
     def of(self, i: int) -> tuple[Int64, Float32]:
         """Atoms of image i with their scores, highest first; of equal ones the first atom first."""
         ids, scores = self.ids[i, : self.counts[i]], self.scores[i, : self.counts[i]]
         order = np.lexsort((ids, -scores))
         return ids[order], scores[order]
+
+    def watched(self, i: int) -> Watched:
+        """Atoms of image i in no order, to be looked at again."""
+        here = slice(0, self.counts[i])
+        return Watched(self.ids[i, here].copy(), self.scores[i, here].copy(), self.known[i, here].copy())
 
 
 @dataclass(frozen=True)
@@ -171,7 +195,7 @@ class Screen:
         for first, tile in looks:
             _each(
                 len(features), search.collect_strongest, tile, first, excluded.indptr, excluded.values,
-                found.ids, found.scores, found.counts, found.floors,
+                found.ids, found.scores, found.known, found.counts, found.floors,
             )  # fmt: skip
         return found, self.sketch.cost if self.sketch else 1.0
 
@@ -193,7 +217,7 @@ class Screen:
         products: Products,
     ) -> Strongest:  # fmt: skip
         """Put certificates `asking` to every atom: those nearest to lambda, by their excess; negative if proved."""
-        found = Strongest.empty(len(asking), keep, floor)
+        found = Strongest.empty(len(asking), keep, floor, KNOWN)
         references, indptr = certificates.packed(asking)
         for first, block, tile in products(references):
             _collect_near(certificates, asking, tile, first, indptr, block, open_from, skip, found)
@@ -214,7 +238,7 @@ def _collect_near(
     _each(
         len(asking), search.collect_near, asking, np.ascontiguousarray(tile), first, indptr, c.weights, c.relative,
         c.room, block, c.knots, c.exact_room, open_from, skip.indptr, skip.values, found.ids, found.scores,
-        found.counts, found.floors,
+        found.known, found.counts, found.floors,
     )  # fmt: skip
 
 

@@ -31,48 +31,44 @@ def contains(sorted_ids: Int64, start: int, stop: int, wanted: int) -> bool:
 
 
 @compiled
-def keep(ids: Int64, scores: Float32, count: int, floor: float, atom: int, score: float) -> tuple[int, float]:
+def keep(
+    ids: Int64, scores: Float32, known: Float32, count: int, floor: float, atom: int, score: float, products: Float32
+) -> tuple[int, float]:  # fmt: skip
     """Add an atom to the strongest so far of one image, and drop the weaker half when there is no room left.
 
-    Half the room is what is guaranteed to be kept; `floor` is the score up to which nothing is worth adding.
+    Half the room is what is guaranteed to be kept; `floor` is the score up to which nothing is worth adding. Of its
+    `products` (r,), as many are kept as `known` (room, .) has columns for.
     """
     ids[count], scores[count] = atom, score
+    for j in range(min(len(products), known.shape[1])):
+        known[count, j] = products[j]
     count += 1
     half = len(ids) // 2
     if count == len(ids):
-        order = np.argsort(-scores)
-        ids[:half], scores[:half] = ids[order[:half]], scores[order[:half]]
+        order = np.argsort(-scores)[:half]
+        ids[:half], scores[:half], known[:half] = ids[order], scores[order], known[order]
         count, floor = half, max(floor, scores[half - 1])
     return count, floor
 
 
 @compiled
-def add(
-    images: Int64, atoms: Int64, found: Float32, ids: Int64, scores: Float32, counts: Int64, floors: Float32
-) -> None:
-    """Add atoms with their scores, found elsewhere, to the strongest of their images."""
-    for e in range(len(images)):
-        i = images[e]
-        if found[e] > floors[i]:
-            counts[i], floors[i] = keep(ids[i], scores[i], counts[i], floors[i], atoms[e], found[e])
-
-
-@compiled
 def collect_strongest(
     start: int, stop: int, products: Float32, first: int, skip_indptr: Int64, skip: Int64, ids: Int64, scores: Float32,
-    counts: Int64, floors: Float32,
+    known: Float32, counts: Int64, floors: Float32,
 ) -> None:  # fmt: skip
     """Keep the atoms of largest |product| of images start to stop: products (B, rows) of atoms first, first + 1, ...
 
-    `skip[skip_indptr[i]:skip_indptr[i + 1]]` are image i's excluded atoms, rising. `ids`, `scores` (B, room), `counts`
-    and `floors` (B,) are the strongest so far.
+    `skip[skip_indptr[i]:skip_indptr[i + 1]]` are image i's excluded atoms, rising. `ids`, `scores` (B, room), `known`
+    (B, room, .), `counts` and `floors` (B,) are the strongest so far.
     """
     for i in range(start, stop):
         count, floor = counts[i], floors[i]
         for row in range(products.shape[1]):
             score = abs(products[i, row])
             if score > floor and not contains(skip, skip_indptr[i], skip_indptr[i + 1], first + row):
-                count, floor = keep(ids[i], scores[i], count, floor, first + row, score)
+                count, floor = keep(
+                    ids[i], scores[i], known[i], count, floor, first + row, score, products[i : i + 1, row]
+                )
         counts[i], floors[i] = count, floor
 
 
@@ -151,7 +147,7 @@ def closer_excess(
 def collect_near(
     start: int, stop: int, asking: Int64, products: Float32, first: int, indptr: Int64, weights: Float32,
     relative: Float32, room: Float32, block: Float32, knots: Float32, exact_room: Float32, open_from: float,
-    skip_indptr: Int64, skip: Int64, ids: Int64, scores: Float32, counts: Int64, floors: Float32,
+    skip_indptr: Int64, skip: Int64, ids: Int64, scores: Float32, known: Float32, counts: Int64, floors: Float32,
 ) -> None:  # fmt: skip
     """Keep the atoms whose bound comes nearest to what is allowed, or exceeds it, by that difference.
 
@@ -159,36 +155,55 @@ def collect_near(
     and its certificate is of number asking[n]. Atoms whose excess by that is at least `open_from` are multiplied, as
     `block` (rows, N) has them, with the knots, unless it is empty.
     """
-    over = np.empty(products.shape[1], np.float32)
+    over, near = np.empty(products.shape[1], np.float32), np.empty(products.shape[1] + 1, np.int64)
     for n in range(start, stop):
         i, count, floor = asking[n], counts[n], floors[n]
         mine = products[indptr[n] : indptr[n + 1]]
         excess(mine, weights[i], relative[i], room[i], over)
+        left = 0
         for row in range(len(over)):
-            score = over[row]
-            if score <= floor or contains(skip, skip_indptr[n], skip_indptr[n + 1], first + row):
-                continue
-            if len(block) and not score < open_from:
-                score = closer_excess(
+            near[left] = row
+            left += not over[row] <= floor
+        ours, left = near[:left], 0
+        for e in range(len(ours)):
+            near[left] = ours[e]
+            left += not contains(skip, skip_indptr[n], skip_indptr[n + 1], first + ours[e])
+        for e in range(left):
+            row = near[e]
+            if len(block) and not over[row] < open_from:
+                over[row] = closer_excess(
                     mine[:, row], weights[i], relative[i], room[i], block[row], knots[i], exact_room[i], open_from
                 )
-            if not score <= floor:
-                count, floor = keep(ids[n], scores[n], count, floor, first + row, score)
+            if not over[row] <= floor:
+                count, floor = keep(ids[n], scores[n], known[n], count, floor, first + row, over[row], mine[:, row])
         counts[n], floors[n] = count, floor
 
 
 @compiled
+def reached(atoms: Int64, excess: Float32, limit: float, without: Int64) -> Int64:
+    """Places in `atoms` (n,) of those whose excess is at least `limit`, and that are not in the rising `without`."""
+    found, count = np.empty(len(atoms), np.int64), 0
+    for e in range(len(atoms)):
+        found[count] = e
+        count += excess[e] >= limit and not contains(without, 0, len(without), atoms[e])
+    return found[:count]
+
+
+@compiled
 def second_look(
-    rows: Float32, places: Int64, references: Float32, weights: Float32, relative: Float32, room: Float32,
-    knots: Float32, exact_room: Float32, open_from: float,
+    rows: Float32, places: Int64, known: Float32, references: Float32, weights: Float32, relative: Float32,
+    room: Float32, knots: Float32, exact_room: Float32, open_from: float,
 ) -> Float32:  # fmt: skip
-    """How far each of rows[places] exceeds what one certificate allows, (n,)."""
+    """How far each of rows[places] exceeds what one certificate allows, (n,).
+
+    known (n, .) are their products with the first references, as many as were kept.
+    """
     found = np.empty(len(places), np.float32)
     products = np.empty(len(references), np.float32)
     for e in range(len(places)):
         atom = rows[places[e]]
         for j in range(len(references)):
-            products[j] = dot(atom, references[j])
+            products[j] = known[e, j] if j < known.shape[1] else dot(atom, references[j])
         found[e] = closer_excess(products, weights, relative, room, atom, knots, exact_room, open_from)
     return found
 

@@ -43,7 +43,7 @@ from dseld_cli.lca.knots import gamma
 from dseld_cli.lca.products import Products
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.lca.report import Report
-from dseld_cli.lca.screening import SKETCHED, Ragged, Screen, Strongest
+from dseld_cli.lca.screening import KNOWN, SKETCHED, Ragged, Screen, Strongest, Watched
 from dseld_cli.lca.subgramian import StoredGramian, WorkingSet, from_atoms, from_store
 from dseld_cli.runtime.engine import cores, on_all_cores
 
@@ -106,7 +106,7 @@ class Image:
         outcome: what simulating W gave, if it did not diverge.
         fired: atoms of W that ever fired, (f,).
         path: A (C, f), c (C,), gap (C,) of the path's knots.
-        watched: atoms that came within SLACK of lambda when all were screened, and their excesses.
+        watched: atoms that came within SLACK of lambda when all were screened.
         covered: how far the path may move from that one before the list says nothing.
         fresh: whether the sketch has not been asked about it.
         slot: which of the certificates is its.
@@ -120,7 +120,7 @@ class Image:
     outcome: Outcome | None = None
     fired: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
     path: tuple[Float64, Float64, Float64] = (np.zeros((0, 0)), np.zeros(0), np.zeros(0))
-    watched: tuple[Int64, Float32] = (np.zeros(0, np.int64), np.zeros(0, np.float32))
+    watched: Watched = field(default_factory=Watched.none)
     covered: float = 0.0
     fresh: bool = True
     slot: int = 0
@@ -197,9 +197,8 @@ class WorkingSets:
             near = self._screen(images, certificates, products, report)
         moving = []
         for i, image in enumerate(images):
-            atoms, excess = near.of(i)
-            image.watched, image.covered = (atoms, excess), -float(near.floors[i])
-            moving += self._take(image, atoms, excess, report, outcomes)
+            image.watched, image.covered = near.watched(i), -float(near.floors[i])
+            moving += self._take(image, image.watched.atoms, image.watched.excess, report, outcomes)
         precision, lost = products.precision, list[Image]()
         seen: dict[int, tuple[Int64, Float32] | None] = {}
         certify = partial(self._certify, rows, precision, certificates)
@@ -227,7 +226,7 @@ class WorkingSets:
 
     def _fetch_watched(self, images: list[Image], rows: Rows, report: Report) -> bool:
         """Fetch the atoms that are watched, and those that join, if they do not take too much memory."""
-        wanted = [image.watched[0] for image in images] + [image.working_set.atoms for image in images]
+        wanted = [image.watched.atoms for image in images] + [image.working_set.atoms for image in images]
         ids = np.concatenate([np.zeros(0, np.int64), *wanted])
         if rows.atoms.resident is None and len(np.union1d(ids, rows.ids)) > self.most * TYPICAL:
             return False
@@ -323,13 +322,13 @@ class WorkingSets:
     def _look_again(
         self, image: Image, rows: Rows, certificates: Certificates, precision: Precision
     ) -> tuple[Int64, Float32] | None:
-        """Multiply watched atoms that the path may have reached: with their excesses; None if it moved too far.
+        """Look at the watched atoms that the path may have reached: with their excesses; None if it moved too far.
 
         Then the path's certificate, to be put to all atoms, takes the place of the one that was.
         """
         i, now = image.slot, Certificates.empty(1, self.atoms.shape[1])
-        fired, exact = rows.places(image.fired), Precision(precision.norm)
-        certificate.certify(0, image.features, rows.rows, fired, image.path, self.params.lambda_, exact, now)
+        fired, lambda_ = rows.places(image.fired), self.params.lambda_
+        certificate.follow(0, image.features, rows.rows, fired, image.path, lambda_, precision, now)
         moved = certificate.shift(
             precision.norm, certificates.knots[i], certificates.leak[i], certificates.reserve[i],
             now.knots[0], now.leak[0], now.reserve[0],
@@ -337,11 +336,13 @@ class WorkingSets:
         if not moved < image.covered:
             self._certify(rows, precision, certificates, image)
             return None
-        atoms, excess = image.watched
-        open_ = atoms[(excess >= -moved) & ~np.isin(atoms, image.working_set.atoms)]
-        return open_, search.second_look(
-            rows.rows, rows.places(open_), now.references[0, : now.counts[0]], now.weights[0],
-            now.relative[0], now.room[0], now.knots[0], now.exact_room[0], -MARGIN * self.params.lambda_,
+        references = certificates.references[i, : certificates.counts[i]]
+        certificate.bound(0, references, lambda_, precision, now)
+        reached = search.reached(image.watched.atoms, image.watched.excess, -moved, np.sort(image.working_set.atoms))
+        atoms = image.watched.atoms[reached]
+        return atoms, search.second_look(
+            rows.rows, rows.places(atoms), image.watched.known[reached], references, now.weights[0], now.relative[0],
+            now.room[0], now.knots[0], now.exact_room[0], -MARGIN * lambda_,
         )  # fmt: skip
 
 
@@ -375,7 +376,14 @@ def slots(images: Sequence[Image]) -> Int64:
 
 def skipped(images: Sequence[Image]) -> Ragged:
     """Atoms that each image does not ask about: its working set, and those that it must not use."""
-    return Ragged.of([np.union1d(image.working_set.atoms, image.excluded) for image in images])
+    return Ragged.of(
+        [
+            np.union1d(image.working_set.atoms, image.excluded)
+            if len(image.excluded)
+            else np.sort(image.working_set.atoms)
+            for image in images
+        ]
+    )
 
 
 def put_off(images: list[Image], most: int, later: list[Image]) -> list[Image]:
@@ -398,7 +406,7 @@ def memory_needed(batch: int, n_atoms: int, n_features: int, steps: int) -> int:
     """Bytes that coding a batch needs, beside the features and the atoms, or the block of them, that are held."""
     rows = 2 * min(batch * TYPICAL, n_atoms) * n_features  # all working sets' atoms, twice while they are added to
     certificates = (KNOTS + 2 * MAX_REFERENCES) * n_features
-    image = TYPICAL**2 + certificates + 6 * MOST_VIOLATORS + 2 * MAX_REFERENCES * TILE + 4 * steps
+    image = TYPICAL**2 + certificates + (6 + 2 * KNOWN) * MOST_VIOLATORS + 2 * MAX_REFERENCES * TILE + 4 * steps
     task = cores() * 2 * TYPICAL * n_features
     sketch = n_atoms * n_features // SKETCHED
     return 4 * (rows + batch * image + LARGEST**2 + task + sketch + 4 * TILE * n_features)
