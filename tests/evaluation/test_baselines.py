@@ -95,6 +95,29 @@ def test_logistic_regression_comes_as_near_the_optimum_as_scikit_learns(strength
     assert (ours.labels(IMAGES) == optimum.predict(IMAGES)).all()
 
 
+@pytest.mark.parametrize("most", [5000, 300, 150])
+def test_the_strength_chosen_is_the_one_by_which_scikit_learn_names_most_rightly(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every exemplar is held out once, or, where there are plenty, some are for good."""
+    monkeypatch.setattr(baselines, "MOST_TO_CHOOSE_BY", most)
+    held_out = baselines.splits(len(ATOMS))
+    looked_at = min(len(ATOMS), 2 * most if len(held_out) == 1 else most)
+    assert sum(len(held) for _, held in held_out) == (most if len(held_out) == 1 else looked_at)
+    for kept, held in held_out:
+        assert not np.intersect1d(kept, held).size
+        assert len(kept) + len(held) == looked_at
+    right = {
+        c: sum(
+            LogisticRegression(C=c, max_iter=5000, tol=1e-6).fit(ATOMS[kept], LABELS[kept]).score(*both) * len(held)
+            for kept, held in held_out
+            for both in [(ATOMS[held], LABELS[held])]
+        )
+        for c in baselines.REGULARISATION
+    }
+    assert right[baselines.chosen(EXEMPLARS, 10, held_out, quiet, 2)] == pytest.approx(max(right.values()))
+
+
 def test_tiles_in_work_at_once_are_as_many_as_the_budget_holds() -> None:
     """Of ImageNet's size one takes 80 MB: a machine of many cores has to wait for memory, not refuse."""
     sizes = [baselines.memory_needed(2048, 1000, 4096, tiles) for tiles in (1, 8, 64)]
