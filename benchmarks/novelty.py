@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from dseld_cli.decoders.base import Given, shares
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.evaluation import metrics
-from dseld_cli.evaluation.baselines import TiledExemplars, cosine_to_nearest
+from dseld_cli.evaluation.baselines import cosine_to_nearest
 from dseld_cli.evaluation.calibration import Calibration, auroc, likeness
+from dseld_cli.evaluation.exemplars import TiledExemplars
 from dseld_cli.evaluation.trial import Sample, coded
 from dseld_cli.lca.atoms import Atoms
 from dseld_cli.lca.recurrence import LCAParams

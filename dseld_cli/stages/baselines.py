@@ -13,16 +13,9 @@ from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.dictionary.labels import labels_of_atoms
 from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import UserError
-from dseld_cli.evaluation.baselines import (
-    Baseline,
-    Rows,
-    TiledExemplars,
-    class_means,
-    logistic,
-    memory_needed,
-    neighbours,
-    tiles_within,
-)
+from dseld_cli.evaluation.baselines import Baseline, class_means, memory_needed, neighbours, tiles_within
+from dseld_cli.evaluation.exemplars import Rows, TiledExemplars
+from dseld_cli.evaluation.probe import logistic
 from dseld_cli.evaluation.scored import keep_scores
 from dseld_cli.runtime.budget import arrays_within
 from dseld_cli.runtime.console import say, track

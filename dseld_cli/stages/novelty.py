@@ -22,9 +22,10 @@ from dseld_cli.dictionary.transform import Seen
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreMissing, UserError
 from dseld_cli.evaluation import metrics
 from dseld_cli.evaluation.answers import coded, read_back
-from dseld_cli.evaluation.baselines import TiledExemplars, cosine_to_nearest
+from dseld_cli.evaluation.baselines import cosine_to_nearest
 from dseld_cli.evaluation.calibration import Calibration, auroc
 from dseld_cli.evaluation.decoding import calibration, reader
+from dseld_cli.evaluation.exemplars import TiledExemplars
 from dseld_cli.images.sampling import drawn
 from dseld_cli.lca.recurrence import LCAParams
 from dseld_cli.runtime.console import say, table, track

@@ -8,14 +8,15 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from dseld_cli.evaluation import baselines
+from dseld_cli.evaluation import baselines, probe
+from dseld_cli.evaluation.exemplars import TiledExemplars
 from dseld_cli.lca import atoms as lca_atoms
 from dseld_cli.lca.atoms import Atoms
 
 PIXELS, CLASSES = load_digits(return_X_y=True)
 UNIT = (PIXELS / np.linalg.norm(PIXELS, axis=1, keepdims=True)).astype(np.float32)
 ATOMS, LABELS, IMAGES = UNIT[:400], CLASSES[:400].astype(np.int64), UNIT[400:700]
-EXEMPLARS = baselines.TiledExemplars(Atoms.of(ATOMS), LABELS)
+EXEMPLARS = TiledExemplars(Atoms.of(ATOMS), LABELS)
 
 
 def quiet(items: Iterable[int], total: int, what: str) -> Iterable[int]:
@@ -24,7 +25,7 @@ def quiet(items: Iterable[int], total: int, what: str) -> Iterable[int]:
 
 def test_exemplars_that_were_removed_are_none() -> None:
     holes = np.insert(ATOMS, [0, 7, 400], 0, axis=0)
-    found = baselines.TiledExemplars(Atoms.of(holes), np.insert(LABELS, [0, 7, 400], -1))
+    found = TiledExemplars(Atoms.of(holes), np.insert(LABELS, [0, 7, 400], -1))
     rows, labels = (np.concatenate(parts) for parts in zip(*found.tiles(), strict=True))
     np.testing.assert_array_equal(rows, ATOMS)
     np.testing.assert_array_equal(labels, LABELS)
@@ -43,18 +44,18 @@ def test_figures_depend_neither_on_where_exemplars_are_nor_on_cores(
         for start in range(0, 400, 100):
             yield slice(start, start + 100), ATOMS[start : start + 100]
 
-    def scores(exemplars: baselines.TiledExemplars) -> list[np.ndarray]:
+    def scores(exemplars: TiledExemplars) -> list[np.ndarray]:
         models = (
             baselines.class_means(exemplars, 10),
             baselines.neighbours(exemplars, 10, 7),
-            baselines.logistic(exemplars, 10, quiet),
+            probe.logistic(exemplars, 10, quiet, 2),
         )
         return [model.scores(IMAGES) for model in models]
 
     monkeypatch.setattr(lca_atoms, "TILE", 50)
     here = scores(EXEMPLARS)
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    for ours, theirs in zip(here, scores(baselines.TiledExemplars(Atoms(ATOMS.shape, blocks), LABELS)), strict=True):
+    for ours, theirs in zip(here, scores(TiledExemplars(Atoms(ATOMS.shape, blocks), LABELS)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -72,7 +73,7 @@ def test_neighbours_vote_as_scikit_learns_do(tile: int, monkeypatch: pytest.Monk
     monkeypatch.setattr(lca_atoms, "TILE", tile)
     peer = KNeighborsClassifier(7, metric="cosine", algorithm="brute").fit(ATOMS, LABELS)
     holes = np.insert(ATOMS, [20] * 13, 0, axis=0)
-    ours = baselines.neighbours(baselines.TiledExemplars(Atoms.of(holes), np.insert(LABELS, [20] * 13, -1)), 10, 7)
+    ours = baselines.neighbours(TiledExemplars(Atoms.of(holes), np.insert(LABELS, [20] * 13, -1)), 10, 7)
     np.testing.assert_allclose(ours.scores(IMAGES), peer.predict_proba(IMAGES), atol=1e-6)
 
 
@@ -83,7 +84,7 @@ def test_logistic_regression_comes_as_near_the_optimum_as_scikit_learns(strength
         LogisticRegression(C=strength, max_iter=5000, tol=tol).fit(ATOMS.astype(np.float64), LABELS)
         for tol in (1e-8, 1e-4)
     )
-    ours = baselines.fitted(EXEMPLARS, 10, strength, quiet, "", 1)
+    ours = probe.fitted(EXEMPLARS, 10, strength, quiet, "", 1)
 
     def objective(weights: np.ndarray, bias: np.ndarray) -> float:
         logits = ATOMS @ weights.T + bias
@@ -100,8 +101,8 @@ def test_the_strength_chosen_is_the_one_by_which_scikit_learn_names_most_rightly
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every exemplar is held out once, or, where there are plenty, some are for good."""
-    monkeypatch.setattr(baselines, "MOST_TO_CHOOSE_BY", most)
-    held_out = baselines.splits(len(ATOMS))
+    monkeypatch.setattr(probe, "MOST_TO_CHOOSE_BY", most)
+    held_out = probe.splits(len(ATOMS))
     looked_at = min(len(ATOMS), 2 * most if len(held_out) == 1 else most)
     assert sum(len(held) for _, held in held_out) == (most if len(held_out) == 1 else looked_at)
     for kept, held in held_out:
@@ -113,9 +114,9 @@ def test_the_strength_chosen_is_the_one_by_which_scikit_learn_names_most_rightly
             for kept, held in held_out
             for both in [(ATOMS[held], LABELS[held])]
         )
-        for c in baselines.REGULARISATION
+        for c in probe.REGULARISATION
     }
-    assert right[baselines.chosen(EXEMPLARS, 10, held_out, quiet, 2)] == pytest.approx(max(right.values()))
+    assert right[probe.chosen(EXEMPLARS, 10, held_out, quiet, 2)] == pytest.approx(max(right.values()))
 
 
 def test_tiles_in_work_at_once_are_as_many_as_the_budget_holds() -> None:

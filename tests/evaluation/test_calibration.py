@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from dseld_cli.decoders.base import Given
 from dseld_cli.evaluation import metrics
-from dseld_cli.evaluation.baselines import TiledExemplars, cosine_to_nearest
+from dseld_cli.evaluation.baselines import cosine_to_nearest
 from dseld_cli.evaluation.calibration import (
     Calibration,
     auroc,
@@ -21,6 +21,7 @@ from dseld_cli.evaluation.calibration import (
     probabilities,
     threshold,
 )
+from dseld_cli.evaluation.exemplars import TiledExemplars
 from dseld_cli.lca.atoms import Atoms
 from tests.decoders.test_decoders import sparse
 
