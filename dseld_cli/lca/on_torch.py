@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor
 from dseld_cli.lca.atoms import Atoms
 from dseld_cli.lca.certificate import Precision
 from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles
+from dseld_cli.lca.knots import UNIT
 from dseld_cli.lca.products import SAFETY
 from dseld_cli.lca.recurrence import Array
 from dseld_cli.runtime.engine import cores
@@ -21,11 +24,11 @@ from dseld_cli.runtime.engine import cores
 Float32 = NDArray[np.float32]
 
 OUTPUT = 2.0**-8
-"""Unit roundoff of bfloat16, as which torch returns products of bfloat16."""
+"""Unit roundoff of bfloat16, as which a GPU returns products of bfloat16."""
 
 
 class InBfloat16:
-    """Atoms rounded to bfloat16: kept so where they are in memory, else tile by tile."""
+    """Atoms rounded to bfloat16: on a processor by its products themselves, for a GPU before."""
 
     def __init__(self, atoms: Atoms, device: str) -> None:
         self.atoms, self.device = atoms, torch.device(device)
@@ -35,39 +38,80 @@ class InBfloat16:
     def precision(self) -> Precision:
         """What rounding costs."""
         norm, rounding = 1.0, 0.0
-        for _, block, rounded in self._tiles():
+        for _, block, tile in self._tiles():
             rows = torch.from_numpy(block).to(self.device)
             norm = float(np.maximum(norm, float(torch.linalg.vector_norm(rows, dim=1).max())))
-            rounding = float(np.maximum(rounding, float(torch.linalg.vector_norm(rows - rounded.float(), dim=1).max())))
-        return Precision(SAFETY * norm, SAFETY * rounding, OUTPUT, half=True)
+            lost = torch.linalg.vector_norm(rows - tile.bfloat16().float(), dim=1)
+            rounding = float(np.maximum(rounding, float(lost.max())))
+        output = UNIT if self.device.type == "cpu" else OUTPUT
+        return Precision(SAFETY * norm, SAFETY * rounding, output, half=True)
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
-        torch.set_num_threads(cores())  # of this thread: in Dask's workers, the environment says one
-        rounded = self._rounded(references)
+        given = self._there(references)
         for first, block, tile in self._tiles():
-            yield first, block, (rounded @ tile.T).float().cpu().numpy()
+            yield first, block, self._products(given, tile)
 
     def sketched(self, references: Float32, tile: Float32) -> Float32:
         """Products (r, rows) of a tile."""
-        torch.set_num_threads(cores())
-        found: Float32 = (self._rounded(references) @ self._rounded(tile).T).float().cpu().numpy()
-        return found
+        return self._products(self._there(references), self._there(tile))
 
     def is_faster(self) -> bool:
         """Whether a tile is multiplied faster than in float32: not every processor that has bfloat16 gains by it."""
         _, rows = next(iter(self.atoms.tiles()))
-        ours, theirs = self._rounded(rows), np.ascontiguousarray(rows.T)
-        return seconds(lambda: ours @ ours.T) < seconds(lambda: rows @ theirs)
+        ours, theirs = torch.from_numpy(rows), np.ascontiguousarray(rows.T)
+        return seconds(lambda: self._products(ours, ours)) < seconds(lambda: rows @ theirs)
+
+    def _products(self, references: Tensor, tile: Tensor) -> Float32:
+        torch.set_num_threads(cores())  # of this thread: in Dask's workers, the environment says one
+        with rounding_to_bfloat16() if self.device.type == "cpu" else nullcontext():
+            found: Float32 = (references @ tile.T).float().cpu().numpy()
+        return found
 
     def _tiles(self) -> Iterator[tuple[int, Float32, Tensor]]:
-        if self.atoms.resident is None:
-            return ((first, block, self._rounded(block)) for first, block in self.atoms.tiles())
-        self.kept = self.kept or [(first, block, self._rounded(block)) for first, block in self.atoms.tiles()]
+        tiles = ((first, block, self._there(block)) for first, block in self.atoms.tiles())
+        if self.device.type == "cpu" or self.atoms.resident is None:
+            return tiles
+        self.kept = self.kept or list(tiles)
         return iter(self.kept)
 
-    def _rounded(self, rows: Float32) -> Tensor:
-        return torch.from_numpy(rows).to(self.device).bfloat16()
+    def _there(self, rows: Float32) -> Tensor:
+        """Rows as they are multiplied: on a processor as they are, on a GPU in bfloat16."""
+        here = torch.from_numpy(rows)
+        return here if self.device.type == "cpu" else here.to(self.device).bfloat16()
+
+
+_switch = getattr(torch.backends.mkldnn, "matmul", None)
+"""Says how products of float32 are computed on a processor, since torch 2.9."""
+_using, _before, _lock = 0, "", threading.Lock()
+
+
+@contextmanager
+def rounding_to_bfloat16() -> Iterator[None]:
+    """Let this process's products of float32 round their factors to bfloat16, and return sums in float32.
+
+    The switch is the whole process's: it is put back by the last thread that needs it.
+    """
+    global _using, _before
+    with _lock:
+        if _using == 0:
+            _before = _switch.fp32_precision if _switch else torch.get_float32_matmul_precision()
+            _set("bf16", "medium")
+        _using += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _using -= 1
+            if _using == 0:
+                _set(_before, _before)
+
+
+def _set(now: str, formerly: str) -> None:
+    if _switch:
+        _switch.fp32_precision = now
+    else:
+        torch.set_float32_matmul_precision(formerly)
 
 
 def seconds(work: Callable[[], object]) -> float:
