@@ -21,7 +21,7 @@ REGULARISATION = (1.0, 10.0, 100.0, 1000.0)
 MOST_TO_CHOOSE_BY = 5000
 """Exemplars that are held out for this choice, if there are so many; and that it learns from."""
 FOLDS = 5
-"""Of fewer than twice as many, each is held out once: a tenth of 5,000, as it was, chose badly by chance."""
+"""Where there are fewer than twice as many, so many in all are held out by turns: 500 chose badly by chance."""
 ITERATIONS = 200
 """Of logistic regression's training, which are as far as accuracy goes."""
 WORK = 1.5e13
@@ -62,12 +62,11 @@ class Logistic:
 
 def logistic(exemplars: TiledExemplars, n_classes: int, progress: Progress, most: int) -> Logistic:
     """Choose the strength of the regularisation on exemplars held out, and fit all with it, so many tiles at once."""
-    held_out = [(kept, held) for kept, held in splits(len(exemplars)) if len(held)]
-    if exemplars.counts.max() < 2 or len(exemplars.classes) < 2:
+    if exemplars.counts.max(initial=0) < 2 or len(exemplars.classes) < 2:
         strength = REGULARISATION[0]
         said = f"too few exemplars to choose the regularisation by: C = {strength:g}"
     else:
-        strength, said = chosen(exemplars, n_classes, held_out, progress, most), ""
+        strength, said = chosen(exemplars, n_classes, splits(len(exemplars)), progress, most), ""
     return fitted(exemplars, n_classes, strength, progress, f"logistic regression, C = {strength:g}", most, said)
 
 
@@ -76,7 +75,7 @@ def splits(n: int) -> list[tuple[Labels, Labels]]:
     order = np.random.default_rng(0).permutation(n)
     if n >= 2 * MOST_TO_CHOOSE_BY:
         return [(order[:MOST_TO_CHOOSE_BY], order[MOST_TO_CHOOSE_BY : 2 * MOST_TO_CHOOSE_BY])]
-    folds = np.array_split(order[:MOST_TO_CHOOSE_BY], FOLDS)
+    folds = np.array_split(order[:MOST_TO_CHOOSE_BY], min(FOLDS, n))
     return [(np.concatenate(folds[:i] + folds[i + 1 :]), fold) for i, fold in enumerate(folds)]
 
 

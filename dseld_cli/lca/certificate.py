@@ -160,8 +160,8 @@ def certify(
     precision: Precision, into: Certificates,
 ) -> None:  # fmt: skip
     """Write certificate i, of an image (N,) whose path (A (C, f), c (C,), gap (C,)) is of atoms rows[places] (f, N)."""
-    n = follow(i, image, rows, places, path, lambda_, precision, into)
-    knots = into.knots[i, :n]
+    follow(i, image, rows, places, path, lambda_, precision, into)
+    knots = into.knots[i, : number_of(into.leak[i])]
     into.references[i] = 0
     into.counts[i] = _directions(knots, RESIDUAL * lambda_, precision.half, into.references[i])
     bound(i, into.references[i, : into.counts[i]], lambda_, precision, into)
@@ -170,14 +170,13 @@ def certify(
 def follow(
     i: int, image: Float32, rows: Float32, places: Int64, path: tuple[Float64, Float64, Float64], lambda_: float,
     precision: Precision, into: Certificates,
-) -> int:  # fmt: skip
-    """Write the knots of certificate i alone, and what is to be asked of atoms at them; returns how many they are."""
+) -> None:  # fmt: skip
+    """Write the knots of certificate i alone, and what is to be asked of atoms at them."""
     means, leak, gap = path
     _knots(
         image, rows, places, means, leak, gap, lambda_, precision.norm, into.knots[i], into.exact_room[i],
         into.leak[i], into.reserve[i],
     )  # fmt: skip
-    return len(leak)
 
 
 def bound(i: int, references: Float32, lambda_: float, precision: Precision, into: Certificates) -> None:
@@ -274,7 +273,9 @@ def shift(
         for i in range(knots.shape[1]):
             apart += (float(knots[d, i]) - (1.0 - share) * float(old[e, i]) - share * float(old[f, i])) ** 2
         more = norm * math.sqrt(apart) + reserve[d] - min(old_reserve[e], old_reserve[f])
-        worst = more if not more <= worst else worst
+        if more != more:
+            return math.inf
+        worst = max(worst, more)
     return worst
 
 

@@ -83,6 +83,8 @@ def excess(products: Float32, weights: Float32, relative: Float32, room: Float32
     r = len(products)
     if not (np.isfinite(weights).all() and np.isfinite(relative).all() and np.isfinite(room).all()):
         over[:] = np.nan
+    elif r == 0:  # the path of an image that is nothing but zeros
+        over[:] = -room.min()
     elif r <= 2:
         first, second = products[0], products[r - 1]
         with_second = np.float32(r - 1)
@@ -139,8 +141,10 @@ def closer_excess(
         over = abs(estimate) + relative[c] * largest - room[c]
         if not over < open_from:
             over = abs(dot(atom, knots[c])) - exact_room[c]
-        worst = over if not over <= worst else worst
-    return worst if worst == worst else math.inf
+        if over != over:
+            return math.inf
+        worst = max(worst, over)
+    return worst
 
 
 @compiled

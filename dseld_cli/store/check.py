@@ -14,8 +14,8 @@ from dseld_cli.runtime.progress import Track, quiet
 from dseld_cli.store import chunks, codec, disk
 from dseld_cli.store.draft import Draft, left_behind
 from dseld_cli.store.project import kind_at
-from dseld_cli.store.provenance import INFOS, ArrayMark, parse
-from dseld_cli.store.reader import Store, as_of_today, fingerprint_of, open_store, spec_of
+from dseld_cli.store.provenance import INFOS, ArrayMark
+from dseld_cli.store.reader import UNREADABLE, Store, fingerprint_of, open_store, said_by, spec_of
 from dseld_cli.store.spec import MADE_BY, MEANINGS, READABLE, Spec
 
 ENDINGS = (disk.ENDING, f"{disk.ENDING}.partial", f"{disk.ENDING}.retired")
@@ -81,7 +81,7 @@ def _store(opened: Store[Any], track: Track) -> Found:
     if bad:
         more = f" (and {len(bad) - 1} chunks more)" if len(bad) > 1 else ""
         return Found(opened.path, True, bad[0].removeprefix(f"{opened.path} is damaged: ") + more)
-    if reworded := _reworded(opened.folder):
+    if reworded := _reworded(opened.folder, (disk.attributes(opened.folder) or {})["dseld"]):
         said = f"the words that describe array {reworded[0]} are not what was committed: --repair writes them again"
         return Found(opened.path, True, said)
     leftover = [name for name in (disk.PLAN, disk.PLACE, disk.JOURNAL, disk.PARTS) if (opened.folder / name).exists()]
@@ -125,43 +125,60 @@ def _draft(path: Path, draft: Draft[Any], track: Track) -> Found:
 
 
 def _mend_metadata(folder: Path) -> None:
-    """Write the metadata of arrays anew that is not what the mark, which is whole, says.
+    """Write the metadata of arrays anew that is not what the mark says, if that is whole and makes sense.
 
     What is right is left alone, however the array is chunked; so is what the chunks there would not fit.
     """
     mark = (disk.attributes(folder) or {}).get("dseld")
-    if not isinstance(mark, dict) or mark.get("kind") not in MEANINGS or mark.get("format") not in READABLE:
+    wanted = next((info for info in INFOS if info.kind == disk.kind_of(folder)), None)
+    if not isinstance(mark, dict) or wanted is None or mark.get("format") not in READABLE:
         return
     if fingerprint_of({key: value for key, value in mark.items() if key != "fingerprint"}) != mark.get("fingerprint"):
         return
-    reworded = _reworded(folder)
-    for name, found in as_of_today(mark)["arrays"].items():
-        array = parse(ArrayMark, found)
-        try:
-            spec = spec_of(folder, mark["kind"], name, array)
-            right = name not in reworded
-        except ValueError:
-            spec = Spec.of(mark["kind"], name, array.dtype, array.shape)
-            right = not _fits(folder, name, spec)
-        if not right:
-            plain = codec.metadata(spec, MEANINGS[mark["kind"]].get(name))
-            codec.write_json(folder / name / "zarr.json", plain | _words(mark).get(name, {}))
+    try:
+        _, arrays, _ = said_by(mark, wanted)
+    except UNREADABLE:
+        return
+    reworded = _reworded(folder, mark)
+    for name, array in arrays.items():
+        spec = _spec(folder, wanted.kind, name, array, name in reworded)
+        if spec:
+            content = codec.metadata(spec, MEANINGS[wanted.kind].get(name))
+            words = _words(mark).get(name, codec.words(content))
+            kept = {key: value for key, value in content.items() if key not in codec.DESCRIPTIVE or key in words}
+            codec.write_json(folder / name / "zarr.json", kept | words)
 
 
-def _reworded(folder: Path) -> list[str]:
+def _spec(folder: Path, kind: str, name: str, array: ArrayMark, reworded: bool) -> Spec | None:
+    """Say as what an array's metadata is to be written anew; None if it need not, or cannot, be."""
+    try:
+        spec = spec_of(folder, kind, name, array)
+    except ValueError:
+        with suppress(IndexError, *UNREADABLE):
+            spec = Spec.of(kind, name, array.dtype, array.shape)
+            return spec if _fits(folder, name, spec) else None
+        return None
+    return spec if reworded else None
+
+
+def _reworded(folder: Path, mark: Mapping[str, Any]) -> list[str]:
     """Arrays that are described in other words than were committed; of older stores, nobody knows those."""
     reworded = []
-    for name, words in _words((disk.attributes(folder) or {}).get("dseld") or {}).items():
-        with suppress(ValueError, OSError, RecursionError):  # what cannot be read is found elsewhere
+    for name, words in _words(mark).items():
+        with suppress(OSError, *UNREADABLE):  # what cannot be read is found elsewhere
             found = json.loads((folder / name / "zarr.json").read_bytes())
-            reworded += [] if isinstance(found, dict) and codec.words(found) == words else [name]
+            reworded += [] if codec.words(found) == words else [name]
     return reworded
 
 
 def _words(mark: Mapping[str, Any]) -> dict[str, dict[str, object]]:
     """Words that describe each array, as they were committed."""
     words = mark.get("words")
-    return {name: found for name, found in words.items() if isinstance(found, dict)} if isinstance(words, dict) else {}
+    return {
+        name: found
+        for name, found in (words if isinstance(words, dict) else {}).items()
+        if isinstance(found, dict) and found == codec.words(found) and isinstance(found.get("attributes"), dict)
+    }
 
 
 def _fits(folder: Path, name: str, spec: Spec) -> bool:

@@ -50,6 +50,9 @@ InfoT = TypeVar("InfoT", bound=Info)
 Stamp = tuple[int, int, int]
 """Inode, size and modification time of a file."""
 
+UNREADABLE = (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError)
+"""What comes of reading metadata that somebody, or a bit, has changed."""
+
 _PROVED = set[tuple[str, Stamp]]()
 """Digests that this process has found files to have: a store that grows shares most of its files with the older one."""
 
@@ -341,15 +344,27 @@ def open_store(path: Path, wanted: type[InfoT], made_by: str | None = None) -> S
     if fingerprint_of(mark) != fingerprint:
         raise damaged(path, kind, "its attributes were changed after it was committed")
     try:
-        mark = as_of_today(mark)
-        info = parse(wanted, mark["provenance"])
-        arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
-        sizes = sizes_of(kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
+        info, arrays, sizes = said_by(mark, wanted)
         specs = {name: spec_of(folder, kind, name, array) for name, array in arrays.items()}
         elsewhere = objects.of_store(attributes)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except UNREADABLE as error:
         raise damaged(path, kind, str(error)) from None
     return Store(path, folder, info, str(fingerprint), arrays, specs, sizes, elsewhere)
+
+
+def said_by(mark: Mapping[str, Any], wanted: type[InfoT]) -> tuple[InfoT, dict[str, ArrayMark], dict[str, int]]:
+    """Read a mark whose fingerprint is right: provenance, arrays, and how many of each word there are.
+
+    Raises:
+        one of UNREADABLE: if it makes no sense.
+
+    """
+    mark = as_of_today(mark)
+    info = parse(wanted, mark["provenance"])
+    arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
+    if astray := [name for name in arrays if name in ("", ".", "..") or set(name) & set("/\\\0")]:
+        raise ValueError(f"{astray[0][:80]!r} cannot be the name of an array")
+    return info, arrays, sizes_of(wanted.kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
 
 
 def _mark(path: Path, attributes: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -402,7 +417,7 @@ def spec_of(folder: Path, kind: str, name: str, array: ArrayMark) -> Spec:
         sides = tuple(int(side) for side in found["chunk_grid"]["configuration"]["chunk_shape"])
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"array {name} is missing") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except UNREADABLE:
         raise ValueError(f"the metadata of array {name} cannot be read") from None
     spec = Spec(array.shape, array.dtype, sides, lower=kind == "gramian")
     meaning = MEANINGS[kind].get(name)
@@ -445,5 +460,5 @@ def canonical(value: object) -> str:
 
 
 def fingerprint_of(mark: object) -> str:
-    """SHA-256 of a mark."""
-    return hashlib.sha256(canonical(mark).encode()).hexdigest()
+    """SHA-256 of a mark; of a damaged one, too, whose text may be none that there is."""
+    return hashlib.sha256(canonical(mark).encode(errors="surrogatepass")).hexdigest()

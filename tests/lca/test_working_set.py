@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dseld_cli.lca import certificate, encoder, path, screening, working_set
+from dseld_cli.lca import certificate, encoder, path, screening, search, working_set
 from dseld_cli.lca.atoms import Atoms
 from dseld_cli.lca.certificate import Certificates, Precision, certify
 from dseld_cli.lca.encoder import Encoder
@@ -210,6 +210,36 @@ def test_where_nearly_all_neurons_fire_the_direct_form_is_used_and_reported():
         coded = encode(S, Phi, params)
     assert not coded.report.proved.any()
     assert_same(coded, S, Phi, params)
+
+
+def test_an_image_of_zeros_has_no_references_and_no_code():
+    """Its path needs none: the largest inner product of every atom with it is 0."""
+    over = np.full(5, 9.0, np.float32)
+    room = np.full(certificate.KNOTS, 1.5, np.float32)
+    weights, relative = np.zeros((certificate.KNOTS, 6), np.float32), np.zeros(certificate.KNOTS, np.float32)
+    search.excess(np.zeros((0, 5), np.float32), weights, relative, room, over)
+    assert (over == -1.5).all()
+    S, Phi = clustered()
+    S[1] = 0
+    coded = encode(S, Phi, LCAParams(2.0, 100.0, 100))
+    assert coded.report.proved[1]
+    assert coded.codes.firing[1].sum() == 0
+    assert_same(coded, S, Phi, LCAParams(2.0, 100.0, 100))
+
+
+@pytest.mark.parametrize("knot", [0, 3, certificate.KNOTS - 1])
+def test_what_is_no_number_at_any_knot_proves_nothing(knot):
+    Phi = unit(np.random.default_rng(0).random((3, 8))).astype(np.float32)
+    knots = np.zeros((certificate.KNOTS, 8), np.float32)
+    knots[knot] = np.nan
+    room = np.ones(certificate.KNOTS, np.float32)
+    weights, relative = np.zeros((certificate.KNOTS, 6), np.float32), np.zeros(certificate.KNOTS, np.float32)
+    found = search.second_look(
+        Phi, np.arange(3), np.zeros((3, 0), np.float32), Phi[:1], weights, relative, room, knots, room, -2.0
+    )
+    assert np.isinf(found).all()
+    leak, reserve = np.linspace(0, 1, certificate.KNOTS), np.zeros(certificate.KNOTS)
+    assert certificate.shift(1.0, np.zeros_like(knots), leak, reserve, knots, leak, reserve) == np.inf
 
 
 def test_a_diverging_recurrence_is_reported():

@@ -14,6 +14,7 @@ import zarr
 from dseld_cli import store
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, StoreMissing, UserError
 from dseld_cli.store import chunks, codec, reader, spec
+from dseld_cli.store.check import check
 from dseld_cli.store.spec import MEANINGS
 from tests.conftest import as_format_2
 
@@ -376,6 +377,11 @@ def forge(path: Path, info: store.Info, content: dict[str, store.Array], **mark:
         ({"arrays__features__dtype": "object"}, "is of type object"),
         ({"arrays__features": None}, "features: Expected facts. Got None."),
         ({"arrays": []}, ""),
+        ({"arrays": None}, ""),
+        ({"arrays__features": {}}, "Expected shape"),
+        ({"arrays__features__dtype": ""}, ""),
+        ({"arrays__features__shape": []}, "none of a features store"),
+        ({"format": 2}, ""),
         ({"arrays": {}}, "array features is missing"),
         ({"provenance": None}, "provenance: Expected facts. Got None."),
         ({"provenance__classes": "ab"}, "provenance.classes: Expected tuple"),
@@ -390,6 +396,68 @@ def forge(path: Path, info: store.Info, content: dict[str, store.Array], **mark:
 def test_marks_that_make_no_sense_are_refused(tmp_path: Path, mark: dict[str, object], said: str) -> None:
     forge(tmp_path / "x.zarr", INFO, arrays(), **mark)
     refused(tmp_path / "x.zarr", "damaged", said, kind=StoreDamaged)
+    before = contents(tmp_path)
+    assert check(tmp_path / "x.zarr", repair=True).damaged
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.suffix != ".lock"}
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/evil", "..", "a/b", "", "a\0b"])
+def test_an_array_lies_in_its_store_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """The arrays of decoders that are plug-ins are called as they like."""
+    info = store.NetworkInfo(classes=("a", "b"), seed=0, lambda_=1.0, tau=10.0, steps=3)
+    path = tmp_path / "deep/down/x.zarr"
+    path.parent.mkdir(parents=True)
+    forge(path, info, {"own": np.zeros(3, np.float32)}, words={})
+    mark = json.loads((path / "zarr.json").read_text())["attributes"]["dseld"]
+    forge(path, info, {"own": np.zeros(3, np.float32)}, words={}, arrays={name: mark["arrays"]["own"]})
+    before = contents(tmp_path)
+    refused(path, "cannot be the name of an array", kind=StoreDamaged, wanted=store.NetworkInfo)
+    assert check(path, repair=True).damaged
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        5,
+        {"features": []},
+        {"features": {}},
+        {"features": {"shape": [1, 1], "attributes": {}}},
+        {"features": {"attributes": "x"}},
+        {"elsewhere": {"attributes": {}}},
+        {"../x": {}},
+    ],
+)
+def test_words_of_a_mark_that_make_no_sense_are_not_looked_at(tmp_path: Path, words: object) -> None:
+    forge(tmp_path / "x.zarr", INFO, arrays(), words=words)
+    before = contents(tmp_path)
+    assert not check(tmp_path / "x.zarr").damaged
+    assert not check(tmp_path / "x.zarr", repair=True).damaged
+    assert contents(tmp_path) == before
+
+
+def test_a_bit_that_makes_half_a_surrogate_of_a_letter_is_damage(tmp_path: Path) -> None:
+    store.write(tmp_path / "x.zarr", store.FeaturesInfo(split="train", classes=("타", "b"), extractor={}), arrays())
+    file = tmp_path / "x.zarr/zarr.json"
+    assert b"\\ud0c0" in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(b"\\ud0c0", b"\\ud8c0"))
+    refused(tmp_path / "x.zarr", "were changed", kind=StoreDamaged)
+    assert check(tmp_path / "x.zarr", repair=True).damaged
+
+
+def test_a_chunk_s_side_without_end_is_damage(tmp_path: Path) -> None:
+    store.write(tmp_path / "x.zarr", INFO, arrays())
+    file = tmp_path / "x.zarr/labels/zarr.json"
+    found = json.loads(file.read_bytes())
+    found["chunk_grid"]["configuration"]["chunk_shape"] = [float("inf")]
+    file.write_text(json.dumps(found))
+    refused(tmp_path / "x.zarr", "array labels cannot be read", kind=StoreDamaged)
+    assert not check(tmp_path / "x.zarr", repair=True).damaged
 
 
 def test_a_huge_shape_whose_metadata_agrees_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
