@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
 
+from dseld_cli.errors import StoreDamaged
 from dseld_cli.runtime.place import LOCAL, written_to
 from dseld_cli.store import bucket, mirror
 from dseld_cli.store.chunks import link
 from dseld_cli.store.disk import PLACE, attributes
+from dseld_cli.store.spec import named_plainly
 
 ATTRIBUTE = "dseld_objects"
 """Attribute of a store's folder, beside its mark, that says where its chunks are; a draft has a file that does."""
@@ -256,14 +258,20 @@ def folder_of(url: str) -> Path:
 
     Raises:
         FileNotFoundError: if there is no such store.
+        StoreDamaged: if its mark makes no sense, or has an array that would not lie in that folder.
         OSError: if the storage cannot be reached.
 
     """
     its = at(url)
     folder = its.mirror.with_name(f"{its.mirror.name}.zarr")
-    group = json.loads(its.read(MARK))
-    group["attributes"] |= its.attribute()
-    for name in group["attributes"]["dseld"]["arrays"]:
+    text = its.read(MARK)
+    try:
+        group = json.loads(text)
+        group["attributes"] |= its.attribute()
+        names = named_plainly(group["attributes"]["dseld"]["arrays"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StoreDamaged(f"the mark of {url} makes no sense ({str(error)[:80]}): make the store again") from None
+    for name in names:
         mirror.save(folder / name / MARK, its.read(f"{name}/{MARK}"))
     mirror.save(folder / MARK, json.dumps(group).encode())
     return folder

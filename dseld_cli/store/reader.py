@@ -44,7 +44,18 @@ from dseld_cli.store.provenance import (
     PredictionsInfo,
     parse,
 )
-from dseld_cli.store.spec import BY_HAND, FORMAT, MADE_BY, MEANINGS, MENDED, READABLE, Spec, blocks, sizes_of
+from dseld_cli.store.spec import (
+    BY_HAND,
+    FORMAT,
+    MADE_BY,
+    MEANINGS,
+    MENDED,
+    READABLE,
+    Spec,
+    blocks,
+    named_plainly,
+    sizes_of,
+)
 
 InfoT = TypeVar("InfoT", bound=Info)
 Stamp = tuple[int, int, int]
@@ -361,9 +372,7 @@ def said_by(mark: Mapping[str, Any], wanted: type[InfoT]) -> tuple[InfoT, dict[s
     """
     mark = as_of_today(mark)
     info = parse(wanted, mark["provenance"])
-    arrays = {name: parse(ArrayMark, found, name) for name, found in mark["arrays"].items()}
-    if astray := [name for name in arrays if name in ("", ".", "..") or set(name) & set("/\\\0")]:
-        raise ValueError(f"{astray[0][:80]!r} cannot be the name of an array")
+    arrays = {name: parse(ArrayMark, mark["arrays"][name], name) for name in named_plainly(mark["arrays"])}
     return info, arrays, sizes_of(wanted.kind, {name: array.shape for name, array in arrays.items()}, info.sizes())
 
 

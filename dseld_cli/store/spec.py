@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -197,6 +197,19 @@ MEANINGS: Mapping[str, Mapping[str, Meaning]] = MappingProxyType(
 
 OPEN = ("network",)
 """Kinds that may have other arrays as well: decoders that are plug-ins learn what they like."""
+
+
+def named_plainly(names: Iterable[str]) -> list[str]:
+    """Names of arrays, none of which leads out of its store.
+
+    Raises:
+        ValueError: naming one that does.
+
+    """
+    found = list(names)
+    if astray := [name for name in found if name in ("", ".", "..") or set(name) & set("/\\\0")]:
+        raise ValueError(f"{astray[0][:80]!r} cannot be the name of an array")
+    return found
 
 
 def sizes_of(kind: str, shapes: Mapping[str, tuple[int, ...]], known: Mapping[str, int]) -> dict[str, int]:

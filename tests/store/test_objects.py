@@ -108,6 +108,19 @@ def test_a_machine_that_has_only_the_address_opens_a_store(root: str, tmp_path: 
     np.testing.assert_array_equal(there.read("features"), CONTENT)
 
 
+@pytest.mark.parametrize(
+    "mark",
+    ["", "[]", "{}", '{"attributes": {"dseld": []}}', '{"attributes": {"dseld": {"arrays": {"../../evil": {}}}}}'],
+)
+def test_what_an_address_holds_lies_in_its_folder_or_is_refused(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Objects, "read", lambda self, name: mark.encode())
+    with pytest.raises(StoreDamaged, match="makes no sense"):
+        store.folder_of(f"file://{tmp_path}/features/1")
+    assert not list(tmp_path.rglob("evil"))
+
+
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_killed_draft_goes_on(root: str, tmp_path: Path, mirrors: Path, moved: bool) -> None:
