@@ -66,16 +66,23 @@ def logistic(exemplars: TiledExemplars, n_classes: int, progress: Progress, most
         strength = REGULARISATION[0]
         said = f"too few exemplars to choose the regularisation by: C = {strength:g}"
     else:
-        strength, said = chosen(exemplars, n_classes, splits(len(exemplars)), progress, most), ""
+        held_out = splits(exemplars.labels[exemplars.labels >= 0])
+        strength, said = chosen(exemplars, n_classes, held_out, progress, most), ""
     return fitted(exemplars, n_classes, strength, progress, f"logistic regression, C = {strength:g}", most, said)
 
 
-def splits(n: int) -> list[tuple[Labels, Labels]]:
-    """Cut numbers below n into those to learn from and those to judge by, as often as each is to be judged."""
+def splits(labels: Labels) -> list[tuple[Labels, Labels]]:
+    """Cut numbers of exemplars into those to learn from and those to judge by, as often as some are to be judged.
+
+    Every fold has as many of each class as another, or one more.
+    """
+    n = len(labels)
     order = np.random.default_rng(0).permutation(n)
     if n >= 2 * MOST_TO_CHOOSE_BY:
         return [(order[:MOST_TO_CHOOSE_BY], order[MOST_TO_CHOOSE_BY : 2 * MOST_TO_CHOOSE_BY])]
-    folds = np.array_split(order[:MOST_TO_CHOOSE_BY], min(FOLDS, n))
+    some = order[:MOST_TO_CHOOSE_BY]
+    by_class = some[np.argsort(labels[some], kind="stable")]
+    folds = [by_class[i::FOLDS] for i in range(min(FOLDS, n))]
     return [(np.concatenate(folds[:i] + folds[i + 1 :]), fold) for i, fold in enumerate(folds)]
 
 
