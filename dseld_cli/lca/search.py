@@ -43,11 +43,18 @@ def keep(
     for j in range(min(len(products), known.shape[1])):
         known[count, j] = products[j]
     count += 1
-    half = len(ids) // 2
     if count == len(ids):
-        order = np.argsort(-scores)[:half]
-        ids[:half], scores[:half], known[:half] = ids[order], scores[order], known[order]
-        count, floor = half, max(floor, scores[half - 1])
+        half = len(ids) // 2
+        least = np.partition(scores, len(ids) - half)[len(ids) - half]
+        equal = half - (scores > least).sum()
+        count, floor = 0, max(floor, least)
+        for e in range(len(ids)):
+            if scores[e] > least or (scores[e] == least and equal > 0):
+                equal -= scores[e] == least
+                ids[count], scores[count] = ids[e], scores[e]
+                for j in range(known.shape[1]):
+                    known[count, j] = known[e, j]
+                count += 1
     return count, floor
 
 

@@ -227,6 +227,26 @@ def test_an_image_of_zeros_has_no_references_and_no_code():
     assert_same(coded, S, Phi, LCAParams(2.0, 100.0, 100))
 
 
+def test_the_strongest_are_kept_with_what_belongs_to_them_and_the_floor_is_what_may_be_missing():
+    """As sorting keeps them; of equal scores, which are many here, any."""
+    rng = np.random.default_rng(0)
+    for room in (2, 6, 64):
+        scores = rng.integers(0, 12, 500).astype(np.float32)
+        ids, kept, known = np.zeros(room, np.int64), np.zeros(room, np.float32), np.zeros((room, 2), np.float32)
+        count, floor = 0, -np.inf
+        for atom, score in enumerate(scores):
+            if score > floor:
+                products = np.array([atom, -atom, 7], np.float32)
+                count, floor = search.keep(ids, kept, known, count, floor, atom, score, products)
+        best = np.sort(scores)[::-1]
+        assert count >= room // 2 or (scores > floor).sum() < room // 2
+        assert floor <= best[room // 2 - 1]
+        assert len(set(ids[:count])) == count
+        np.testing.assert_array_equal(kept[:count], scores[ids[:count]])
+        np.testing.assert_array_equal(known[:count], np.column_stack([ids[:count], -ids[:count]]))
+        assert set(np.flatnonzero(scores > floor)) <= set(ids[:count])
+
+
 @pytest.mark.parametrize("knot", [0, 3, certificate.KNOTS - 1])
 def test_what_is_no_number_at_any_knot_proves_nothing(knot):
     Phi = unit(np.random.default_rng(0).random((3, 8))).astype(np.float32)
