@@ -15,7 +15,7 @@ import numpy as np
 
 from dseld_cli.decoders.base import shares
 from dseld_cli.evaluation import probe
-from dseld_cli.evaluation.exemplars import Labels, Rows, TiledExemplars
+from dseld_cli.evaluation.exemplars import Labels, Rows, TiledExemplars, of_all
 from dseld_cli.lca.atoms import TILE
 from dseld_cli.runtime.engine import on_all_cores
 from dseld_cli.runtime.engine import shares as slices
@@ -48,9 +48,7 @@ class ClassMeans:
 
     def scores(self, images: Rows) -> Rows:
         """Cosines with the means as shares of their sum."""
-        found = np.zeros((len(images), self.n_classes), np.float32)
-        found[:, self.classes] = shares(images @ self.means.T)
-        return found
+        return of_all(shares(images @ self.means.T), self.classes, self.n_classes)
 
 
 def class_means(exemplars: TiledExemplars, n_classes: int) -> ClassMeans:

@@ -17,6 +17,13 @@ Rows = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
+def of_all(scores: Rows, classes: Labels, n_classes: int) -> Rows:
+    """Scores (B, n_classes) from those (B, C) of the classes (C,) that have exemplars: others have none."""
+    found = np.zeros((len(scores), n_classes), np.float32)
+    found[:, classes] = scores
+    return found
+
+
 class TiledExemplars:
     """Exemplars (M, N) with their classes (M,), -1 of those that were removed, which count for nothing.
 

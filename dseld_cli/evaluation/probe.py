@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.evaluation.exemplars import Labels, Rows, TiledExemplars
+from dseld_cli.evaluation.exemplars import Labels, Rows, TiledExemplars, of_all
 from dseld_cli.lca.atoms import TILE
 from dseld_cli.runtime.engine import cores, one_core_each
 
@@ -32,7 +32,6 @@ GRADIENT = 1e-5
 PAIRS = 10
 """Of steps and gradients, as many of which as weights the training keeps."""
 
-
 Float64 = NDArray[np.float64]
 Progress = Callable[[Iterable[int], int, str], Iterable[int]]
 """Shows how far a loop is: what it goes through, how long that is, and what is being done."""
@@ -50,9 +49,7 @@ class Logistic:
 
     def scores(self, images: Rows) -> Rows:
         """Probabilities."""
-        found = np.zeros((len(images), self.n_classes), np.float32)
-        found[:, self.classes] = _softmax(images @ self.weights.T + self.bias)
-        return found
+        return of_all(_softmax(images @ self.weights.T + self.bias), self.classes, self.n_classes)
 
     def labels(self, images: Rows) -> Labels:
         """Most probable classes, (B,)."""

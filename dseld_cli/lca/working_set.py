@@ -10,7 +10,8 @@ stay silent. Here each image
    outside W reaches (`certificate`, where the proof stands);
 5. is done if none reaches lambda: then the simulation is the whole network's trajectory. Else those that might join W,
    and 2 runs again. The path moves little by that. So, of all atoms, only those that were nearest to lambda, the watch
-   list of 4, are looked at again, exactly; 4 itself only if the path moved by more than the list covers.
+   list of 4, are looked at again, by the products that they had, and exactly where those leave doubt; 4 itself only if
+   the path moved by more than the list covers.
 
 Which atoms are taken into W, and how, decides the speed and nothing else: the code rests on the bounds of 4 and 5. An
 image that does not get there (because W outgrows what pays off, or after MAX_ROUNDS) is computed by `run_lca`. Where

@@ -130,21 +130,22 @@ def _mend_metadata(folder: Path) -> None:
     What is right is left alone, however the array is chunked; so is what the chunks there would not fit.
     """
     mark = (disk.attributes(folder) or {}).get("dseld")
-    wanted = next((info for info in INFOS if info.kind == disk.kind_of(folder)), None)
-    if not isinstance(mark, dict) or wanted is None or mark.get("format") not in READABLE:
+    if not isinstance(mark, dict) or mark.get("format") not in READABLE:
         return
-    if fingerprint_of({key: value for key, value in mark.items() if key != "fingerprint"}) != mark.get("fingerprint"):
+    wanted = next((info for info in INFOS if info.kind == mark.get("kind")), None)
+    whole = fingerprint_of({key: value for key, value in mark.items() if key != "fingerprint"})
+    if wanted is None or whole != mark.get("fingerprint"):
         return
     try:
         _, arrays, _ = said_by(mark, wanted)
     except UNREADABLE:
         return
-    reworded = _reworded(folder, mark)
+    reworded, committed = _reworded(folder, mark), _words(mark)
     for name, array in arrays.items():
         spec = _spec(folder, wanted.kind, name, array, name in reworded)
         if spec:
             content = codec.metadata(spec, MEANINGS[wanted.kind].get(name))
-            words = _words(mark).get(name, codec.words(content))
+            words = committed.get(name, codec.words(content))
             kept = {key: value for key, value in content.items() if key not in codec.DESCRIPTIVE or key in words}
             codec.write_json(folder / name / "zarr.json", kept | words)
 
