@@ -82,7 +82,7 @@ class InBfloat16:
 
 
 _switch = getattr(torch.backends.mkldnn, "matmul", None)
-"""Says how products of float32 are computed on a processor, since torch 2.9."""
+"""Says how products of float32 are computed on a processor, in the newer versions of torch."""
 _using, _before, _lock = 0, "", threading.Lock()
 
 
