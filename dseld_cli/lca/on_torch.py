@@ -19,66 +19,84 @@ from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles
 from dseld_cli.lca.knots import UNIT
 from dseld_cli.lca.products import SAFETY
 from dseld_cli.lca.recurrence import Array
-from dseld_cli.runtime.engine import cores
+from dseld_cli.runtime.engine import on_all_cores, processor_has, shares
+from dseld_cli.runtime.matrices import product
 
 Float32 = NDArray[np.float32]
 
 OUTPUT = 2.0**-8
-"""Unit roundoff of bfloat16, as which a GPU returns products of bfloat16."""
+"""Unit roundoff of bfloat16, as which products of bfloat16 are returned."""
 
 
 class InBfloat16:
-    """Atoms rounded to bfloat16: on a processor by its products themselves, for a GPU before."""
+    """Atoms rounded to bfloat16: by their products themselves where a processor has AMX, else before.
+
+    Processors with AMX multiply float32 that way at full speed, and sum it in float32. Others take twice as long as for
+    bfloat16, of which torch returns sums in bfloat16.
+    """
 
     def __init__(self, atoms: Atoms, device: str) -> None:
         self.atoms, self.device = atoms, torch.device(device)
+        self.rounds_itself = self.device.type == "cpu" and processor_has("amx_bf16")
         self.kept: list[tuple[int, Float32, Tensor]] = []
 
     @cached_property
     def precision(self) -> Precision:
         """What rounding costs."""
         norm, rounding = 1.0, 0.0
-        for _, block, tile in self._tiles():
+        for _, block in self.atoms.tiles():
             rows = torch.from_numpy(block).to(self.device)
             norm = float(np.maximum(norm, float(torch.linalg.vector_norm(rows, dim=1).max())))
-            lost = torch.linalg.vector_norm(rows - tile.bfloat16().float(), dim=1)
+            lost = torch.linalg.vector_norm(rows - rows.bfloat16().float(), dim=1)
             rounding = float(np.maximum(rounding, float(lost.max())))
-        output = UNIT if self.device.type == "cpu" else OUTPUT
-        return Precision(SAFETY * norm, SAFETY * rounding, output, half=True)
+        return Precision(SAFETY * norm, SAFETY * rounding, UNIT if self.rounds_itself else OUTPUT, half=True)
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
         given = self._there(references)
-        for first, block, tile in self._tiles():
-            yield first, block, self._products(given, tile)
+        if self.device.type == "cpu":
+            return ((first, block, self._on_cores(given, block)) for first, block in self.atoms.tiles())
+        return ((first, block, (given @ tile.T).float().cpu().numpy()) for first, block, tile in self._moved())
 
     def sketched(self, references: Float32, tile: Float32) -> Float32:
         """Products (r, rows) of a tile."""
-        return self._products(self._there(references), self._there(tile))
+        given = self._there(references)
+        if self.device.type == "cpu":
+            return self._on_cores(given, tile)
+        found: Float32 = (given @ self._there(tile).T).float().cpu().numpy()
+        return found
 
     def is_faster(self) -> bool:
         """Whether a tile is multiplied faster than in float32: not every processor that has bfloat16 gains by it."""
         _, rows = next(iter(self.atoms.tiles()))
-        ours, theirs = torch.from_numpy(rows), np.ascontiguousarray(rows.T)
-        return seconds(lambda: self._products(ours, ours)) < seconds(lambda: rows @ theirs)
+        ours = self._there(rows)
+        return seconds(lambda: self._on_cores(ours, rows)) < seconds(lambda: product(rows, rows.T))
 
-    def _products(self, references: Tensor, tile: Tensor) -> Float32:
-        torch.set_num_threads(cores())  # of this thread: in Dask's workers, the environment says one
-        with rounding_to_bfloat16() if self.device.type == "cpu" else nullcontext():
-            found: Float32 = (references @ tile.T).float().cpu().numpy()
+    def _on_cores(self, references: Tensor, tile: Float32) -> Float32:
+        """Multiply a part of the tile on each core.
+
+        torch's own threads would wait for their next product in a loop, on cores that others need meanwhile.
+        """
+        found = np.empty((len(references), len(tile)), np.float32)
+
+        def part(here: slice) -> None:
+            torch.from_numpy(found[:, here]).copy_(references @ self._there(tile[here]).T)
+
+        with rounding_to_bfloat16() if self.rounds_itself else nullcontext():
+            on_all_cores(part, shares(len(tile)))
         return found
 
-    def _tiles(self) -> Iterator[tuple[int, Float32, Tensor]]:
+    def _moved(self) -> Iterator[tuple[int, Float32, Tensor]]:
         tiles = ((first, block, self._there(block)) for first, block in self.atoms.tiles())
-        if self.device.type == "cpu" or self.atoms.resident is None:
+        if self.atoms.resident is None:
             return tiles
         self.kept = self.kept or list(tiles)
         return iter(self.kept)
 
     def _there(self, rows: Float32) -> Tensor:
-        """Rows as they are multiplied: on a processor as they are, on a GPU in bfloat16."""
-        here = torch.from_numpy(rows)
-        return here if self.device.type == "cpu" else here.to(self.device).bfloat16()
+        """Rows as they are multiplied."""
+        here = torch.from_numpy(rows).to(self.device)
+        return here if self.rounds_itself else here.bfloat16()
 
 
 _switch = getattr(torch.backends.mkldnn, "matmul", None)
