@@ -19,7 +19,7 @@ from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles
 from dseld_cli.lca.knots import UNIT
 from dseld_cli.lca.products import SAFETY
 from dseld_cli.lca.recurrence import Array
-from dseld_cli.runtime.engine import on_all_cores, processor_has, shares
+from dseld_cli.runtime.engine import on_all_cores, processor_has, shares, threads_per_operation
 from dseld_cli.runtime.matrices import product
 
 Float32 = NDArray[np.float32]
@@ -73,10 +73,7 @@ class InBfloat16:
         return seconds(lambda: self._on_cores(ours, rows)) < seconds(lambda: product(rows, rows.T))
 
     def _on_cores(self, references: Tensor, tile: Float32) -> Float32:
-        """Multiply a part of the tile on each core.
-
-        torch's own threads would wait for their next product in a loop, on cores that others need meanwhile.
-        """
+        """Multiply a part of the tile on each core."""
         found = np.empty((len(references), len(tile)), np.float32)
 
         def part(here: slice) -> None:
@@ -94,9 +91,10 @@ class InBfloat16:
         return iter(self.kept)
 
     def _there(self, rows: Float32) -> Tensor:
-        """Rows as they are multiplied."""
-        here = torch.from_numpy(rows).to(self.device)
-        return here if self.rounds_itself else here.bfloat16()
+        """Rows as they are multiplied; by one thread, as torch's others would wait for more on cores that are needed."""
+        with threads_per_operation(1):
+            here = torch.from_numpy(rows).to(self.device)
+            return here if self.rounds_itself else here.bfloat16()
 
 
 _switch = getattr(torch.backends.mkldnn, "matmul", None)
