@@ -91,7 +91,7 @@ class InBfloat16:
         return iter(self.kept)
 
     def _there(self, rows: Float32) -> Tensor:
-        """Rows as they are multiplied; by one thread, as torch's others would wait for more on cores that are needed."""
+        """Rows as they are multiplied; made by one thread, as torch's others wait in a loop for more to do."""
         with threads_per_operation(1):
             here = torch.from_numpy(rows).to(self.device)
             return here if self.rounds_itself else here.bfloat16()
