@@ -80,9 +80,11 @@ def fixed_batch(dictionary: store.Dictionary, steps: int) -> int:
     """How many images a batch over a dictionary has, whatever the budget that holds it.
 
     An image that is not proved is coded together with others of its batch, so that its last bits depend on which they
-    are: only with the same batches do all machines make the same codes.
+    are: only with the same batches do all machines make the same codes. Of a small dictionary, all are simulated.
     """
     n_atoms, n_features = dictionary.shape("atoms")
+    if is_small(n_atoms, n_features, steps):
+        return BATCH
 
     def networks(batch: int) -> int:
         return memory_needed("working-set", batch, n_atoms, n_features, steps)

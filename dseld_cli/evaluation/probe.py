@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dseld_cli.evaluation.exemplars import Labels, Rows, TiledExemplars, of_all
 from dseld_cli.lca.atoms import TILE
-from dseld_cli.runtime.engine import cores, one_core_each
+from dseld_cli.runtime.engine import cores, one_core_each, threads_per_operation
 
 REGULARISATION = (1.0, 10.0, 100.0, 1000.0)
 """Inverse strengths that logistic regression chooses from, by the accuracy on exemplars that were held out."""
@@ -144,7 +144,8 @@ def fitted(
     def step_done(_: Float64) -> None:
         next(ticks, None)
 
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options, callback=step_done)
+    with threads_per_operation(1):
+        found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options, callback=step_done)
     for _ in ticks:
         pass
     weights = found.x.reshape(shape).astype(np.float32)
