@@ -30,7 +30,7 @@ from typing import Any
 from facts import keep, takes_json
 
 ROOT = Path(__file__).parents[1]
-RUN = "import sys\ntry: from dseld_cli.cli.app import app\nexcept ImportError: from dseld_cli.cli import app\napp()"
+RUN = "import sys\ntry: from dseld_cli.cli.start import run\nexcept ImportError: from dseld_cli.cli import app as run\nrun()"
 """How any commit is started."""
 
 
