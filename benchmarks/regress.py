@@ -30,7 +30,10 @@ from typing import Any
 from facts import keep, takes_json
 
 ROOT = Path(__file__).parents[1]
-RUN = "import sys\ntry: from dseld_cli.cli.start import run\nexcept ImportError: from dseld_cli.cli import app as run\nrun()"
+RUN = """
+try: from dseld_cli.cli.start import run
+except ImportError: from dseld_cli.cli import app as run
+run()"""
 """How any commit is started."""
 
 
@@ -46,7 +49,7 @@ class Side:
         scripts = self.folder / "bin"
         if not scripts.exists():
             scripts.mkdir(parents=True)
-            (scripts / "dseld").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{RUN}" "$@"\n')
+            (scripts / "dseld").write_text(f"#!/bin/sh\nexec {sys.executable} -c '{RUN}' \"$@\"\n")
             (scripts / "dseld").chmod(0o755)
         path = os.pathsep.join([str(scripts), str(Path(sys.executable).parent), os.environ["PATH"]])
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
