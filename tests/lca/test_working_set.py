@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dseld_cli.lca import certificate, encoder, path, screening, search, working_set
+from dseld_cli.lca import certificate, encoder, on_torch, path, screening, search, working_set
 from dseld_cli.lca.atoms import Atoms
 from dseld_cli.lca.certificate import Certificates, Precision, certify
 from dseld_cli.lca.encoder import Encoder
@@ -89,8 +89,8 @@ def means(kind):
     elif kind == "sketch":
         with prepared:
             yield options
-    elif kind == "bfloat16":
-        with prepared:
+    elif kind.startswith("bfloat16"):
+        with prepared, mock.patch.object(on_torch, "processor_has", lambda _: kind.endswith("float32")):
             yield {"bfloat16": True, "resident": True}
     elif kind == "integers":
         with prepared, mock.patch.object(screening, "FEW", 10**6):
@@ -99,7 +99,7 @@ def means(kind):
         yield options | {"gramian": True}
 
 
-MEANS = ["atoms read once", "sketch", "bfloat16", "integers", "gramian"]
+MEANS = ["atoms read once", "sketch", "bfloat16", "bfloat16 summed in float32", "integers", "gramian"]
 
 
 @pytest.mark.parametrize("positive", [True, False])
