@@ -112,35 +112,54 @@ def principal_directions(products: Float64, tolerance: float, most: int) -> Floa
     """
     n = len(products)
     mixtures, coordinates = np.zeros((most, n)), np.zeros((most, n))
-    left = np.empty(n)
+    left, x = np.empty(n), np.empty(n)
     for c in range(n):
         left[c] = products[c, c]
     count = 0
-    while count < most and (count == 0 or np.sqrt(max(left.max(), 0.0)) > tolerance):
-        x = np.zeros(n)
-        x[np.argmax(left)] = 1.0
+    while count < most:
+        worst = 0
+        for c in range(n):
+            worst = c if not left[c] <= left[worst] else worst
+        if count and not math.sqrt(max(left[worst], 0.0)) > tolerance:
+            break
+        for c in range(n):
+            x[c] = 1.0 if c == worst else 0.0
         for _ in range(12):
             y = times(products, x)
             for j in range(count):  # what is left of the operator when the directions found are taken out
-                share = (coordinates[j] * x).sum()
-                for c in range(n):
-                    y[c] -= share * coordinates[j, c]
-            size = math.sqrt((y * y).sum())
+                take_out(y, coordinates[j], inner(coordinates[j], x))
+            size = math.sqrt(inner(y, y))
             if not size > 1e-200:
                 break
-            x = y / size
+            for c in range(n):
+                x[c] = y[c] / size
         for j in range(count):
-            x -= (coordinates[j] * x).sum() * mixtures[j]
+            take_out(x, mixtures[j], inner(coordinates[j], x))
         image = times(products, x)
-        norm = (x * image).sum()
+        norm = inner(x, image)
         if not norm > 1e-12 * products[n - 1, n - 1]:
             break
-        mixtures[count] = x / math.sqrt(norm)
-        coordinates[count] = image / math.sqrt(norm)
         for c in range(n):
+            mixtures[count, c], coordinates[count, c] = x[c] / math.sqrt(norm), image[c] / math.sqrt(norm)
             left[c] -= coordinates[count, c] ** 2
         count += 1
     return mixtures[:count]
+
+
+@compiled
+def inner(x: Float64, y: Float64) -> float:
+    """Inner product of two vectors (n,)."""
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total
+
+
+@compiled
+def take_out(x: Float64, direction: Float64, share: float) -> None:
+    """Subtract so much of a direction (n,) from x (n,)."""
+    for i in range(len(x)):
+        x[i] -= share * direction[i]
 
 
 @compiled
