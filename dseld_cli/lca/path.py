@@ -152,7 +152,9 @@ def thin(
             kept += 1
             j += 1
         if kept == n and not tolerance < math.inf:  # a path that is not finite: keep its ends alone
-            paths[:, 1], leak[1], gap[0], chord[1], n = paths[:, n - 1], leak[n - 1], math.inf, -1.0, 2
+            for i in range(len(b)):
+                paths[0, 1, i], paths[1, 1, i] = paths[0, n - 1, i], paths[1, n - 1, i]
+            leak[1], gap[0], chord[1], n = leak[n - 1], math.inf, -1.0, 2
         else:
             n = kept
         tolerance *= 2.0

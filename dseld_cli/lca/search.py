@@ -31,6 +31,30 @@ def contains(sorted_ids: Int64, start: int, stop: int, wanted: int) -> bool:
 
 
 @compiled
+def kth_largest(scores: Float32, k: int) -> float:
+    """Select the k-th largest of scores (n,), k from 1 to n: NumPy's partition compiles for five seconds."""
+    rest = scores.copy()
+    low, high, wanted = 0, len(rest) - 1, k - 1
+    while low < high:
+        pivot, i, j = rest[(low + high) // 2], low, high
+        while i <= j:  # larger ones to the left
+            while rest[i] > pivot:
+                i += 1
+            while rest[j] < pivot:
+                j -= 1
+            if i <= j:
+                rest[i], rest[j] = rest[j], rest[i]
+                i, j = i + 1, j - 1
+        if wanted <= j:
+            high = j
+        elif wanted >= i:
+            low = i
+        else:
+            break
+    return float(rest[wanted])
+
+
+@compiled
 def keep(
     ids: Int64, scores: Float32, known: Float32, count: int, floor: float, atom: int, score: float, products: Float32
 ) -> tuple[int, float]:  # fmt: skip
@@ -45,7 +69,7 @@ def keep(
     count += 1
     if count == len(ids):
         half = len(ids) // 2
-        least = np.partition(scores, len(ids) - half)[len(ids) - half]
+        least = kth_largest(scores, half)
         equal = half - (scores > least).sum()
         count, floor = 0, max(floor, least)
         for e in range(len(ids)):
@@ -88,7 +112,7 @@ def excess(products: Float32, weights: Float32, relative: Float32, room: Float32
     nearly all: then the knots are unrolled, and many atoms are looked at together, five times as fast.
     """
     r = len(products)
-    if not (np.isfinite(weights).all() and np.isfinite(relative).all() and np.isfinite(room).all()):
+    if not are_finite(weights, relative, room):
         over[:] = np.nan
     elif r == 0:  # the path of an image that is nothing but zeros
         over[:] = -room.min()
@@ -117,6 +141,17 @@ def excess(products: Float32, weights: Float32, relative: Float32, room: Float32
                 over[row] = max(over[row], abs(estimate[row]) + relative[c] * largest[row] - room[c])
         for row in range(len(over)):
             over[row] += 0 * estimate[row]
+
+
+@compiled
+def are_finite(weights: Float32, relative: Float32, room: Float32) -> bool:
+    """Whether all of a certificate's numbers are numbers, and finite."""
+    total = np.float32(0)
+    for c in range(len(room)):
+        total += 0 * relative[c] + 0 * room[c]
+        for j in range(weights.shape[1]):
+            total += 0 * weights[c, j]
+    return bool(total == 0)
 
 
 @compiled

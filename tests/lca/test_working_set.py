@@ -247,6 +247,12 @@ def test_the_strongest_are_kept_with_what_belongs_to_them_and_the_floor_is_what_
         assert set(np.flatnonzero(scores > floor)) <= set(ids[:count])
 
 
+@given(st.lists(st.floats(width=32, allow_nan=False) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=40), st.data())
+def test_the_kth_largest_is_the_one_of_sorting(values, data):
+    scores, k = np.array(values, np.float32), data.draw(st.integers(1, len(values)))
+    assert search.kth_largest(scores, k) == np.sort(scores)[-k]
+
+
 @pytest.mark.parametrize("knot", [0, 3, certificate.KNOTS - 1])
 def test_what_is_no_number_at_any_knot_proves_nothing(knot):
     Phi = unit(np.random.default_rng(0).random((3, 8))).astype(np.float32)
