@@ -7,13 +7,20 @@ No kernel runs in parallel by itself, which would cost most of the compilation: 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
 
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., object])
+
+PACKAGE = Path(__file__).parents[1]
+ROOMS = ("lca", "deploy")
+"""Folders of the package that have kernels."""
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be reassociated and contracted, which the bounds of `certificate` allow for; NaN and infinity keep their
@@ -23,9 +30,27 @@ meaning, so that a comparison with NaN never proves anything."""
 def compiled(function: F) -> F:
     """Compile a function when it is first called."""
     try:
-        return cast(F, njit(function, nogil=True, fastmath=FAST, cache=has_place_for_cache()))
+        kernel = njit(function, nogil=True, fastmath=FAST, cache=has_place_for_cache())
     except RuntimeError:  # numba found no place that it can write to
-        return cast(F, njit(function, nogil=True, fastmath=FAST))
+        kernel = njit(function, nogil=True, fastmath=FAST)
+    if kernel.stats.cache_path:
+        drop_stale(Path(kernel.stats.cache_path))
+    return cast(F, kernel)
+
+
+@cache
+def drop_stale(folder: Path) -> None:
+    """Delete the kernels cached in a folder that are older than any source of kernels.
+
+    numba looks whether a kernel's own file has changed, and not at the files of those that it calls: in a clone that is
+    installed, `git pull` would leave them as they were.
+    """
+    with suppress(OSError):
+        sources = [file.stat().st_mtime for room in ROOMS for file in (PACKAGE / room).glob("*.py")]
+        changed = max((when for when in sources if when <= time.time()), default=0.0)  # a clock may have been wrong
+        for index in folder.glob("*.nbi"):
+            if index.stat().st_mtime < changed:
+                index.unlink()
 
 
 def has_place_for_cache() -> bool:
