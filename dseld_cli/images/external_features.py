@@ -81,7 +81,7 @@ def _given(path: Path, memory: int, found: dict[str, Array]) -> Given:
     text = sum(found[name].nbytes for name in ("labels", "source", "classes") if name in found)
     arrays_within(memory, n * BYTES_PER_IMAGE + 4 * text, f"labels and names of {n} images")
     classes = _names(path, "classes", found["classes"]) if "classes" in found else None
-    source = _names(path, "source", found["source"]) if "source" in found else None
+    source = _told_apart(path, _names(path, "source", found["source"])) if "source" in found else None
     numbers, names = _classes(path, found["labels"], classes)
     extractor = _extractor(path, found["extractor"]) if "extractor" in found else None
     return Given(features, numbers, names, source or [f"{path.name}/{row}" for row in range(n)], extractor)
@@ -128,6 +128,25 @@ def _distinct(path: Path, classes: list[str]) -> list[str]:
     return composed
 
 
+def _told_apart(path: Path, source: list[str]) -> list[str]:
+    """Pass names of images, of which no two are the same: they are removed and relabelled by name.
+
+    Raises:
+        UserError: if some are, or one is empty.
+
+    """
+    first: dict[str, int] = {}
+    for row, name in enumerate(source):
+        if not name.strip():
+            raise UserError(f"{path}: source {row} is empty: name each image, or leave source out")
+        if first.setdefault(name, row) != row:
+            raise UserError(
+                f"{path}: sources {first[name]} and {row} are the same, {line(name, 80)}: tell images apart, which are "
+                "removed and relabelled by name, or leave source out"
+            )
+    return source
+
+
 def _names(path: Path, what: str, array: Array) -> list[str]:
     """Text, bytes in UTF-8 or whole numbers, (n,), as text.
 
@@ -137,10 +156,14 @@ def _names(path: Path, what: str, array: Array) -> list[str]:
     """
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise UserError(f"{path}: {what} should be names (n,); got {array.dtype} {array.shape}")
-    if array.dtype.kind != "S":
-        return [str(name) for name in array]
     try:
-        return [name.decode("utf-8") for name in array.tolist()]
+        if array.dtype.kind == "S":
+            return [name.decode("utf-8") for name in array.tolist()]
+        names = [str(name) for name in array]
+        "".join(names).encode("utf-8")
+        return names
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path}: {what} has half of a character: {error.object[error.start]!a}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: {what} has bytes that are no UTF-8: {error.object[:40]!r}") from None
 

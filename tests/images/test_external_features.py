@@ -57,6 +57,11 @@ def test_npy_stays_on_disk(tmp_path: Path) -> None:
             r"real numbers \(n, N\) of at least one image; got float64 \(3,\)",
         ),
         ({"features": FEATURES.astype(complex)}, "got complex128"),
+        ({"source": ["a", "b", "a"]}, "sources 0 and 2 are the same, a: tell images apart"),
+        ({"source": ["a", " ", "b"]}, "source 1 is empty"),
+        ({"source": ["a", "b", "\udcff"]}, "source has half of a character"),
+        ({"labels": ["a", "b", "\ud800"]}, "labels has half of a character"),
+        ({"extractor": "\udcff"}, "extractor has half of a character"),
         ({"labels": [0, 1]}, r"labels should have 3 entries, as features; got \(2,\)"),
         ({"labels": [0.5, 1, 1]}, "labels should be class names or whole numbers"),
         ({"labels": [1, -1, 1]}, "labels should be class names or whole numbers from 0 on; row 1 is -1"),
@@ -84,10 +89,10 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, arrays: dict[str, object]
 
 def test_bytes_are_utf_8_as_h5py_gives_them(tmp_path: Path) -> None:
     names = [name.encode() for name in ("fourmi", "caf\u00e9", "fourmi")]
-    arrays = {"labels": names, "source": names, "extractor": b"dino"}
+    arrays = {"labels": names, "source": [*names[:2], b"x"], "extractor": b"dino"}
     found = from_npz(npz(tmp_path, **{key: np.array(value, "S") for key, value in arrays.items()}), MEMORY)
     assert (found.classes, found.labels.tolist()) == (["caf\u00e9", "fourmi"], [1, 0, 1])
-    assert (found.source, found.extractor) == (["fourmi", "caf\u00e9", "fourmi"], "dino")
+    assert (found.source, found.extractor) == (["fourmi", "caf\u00e9", "x"], "dino")
 
 
 def archive(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
