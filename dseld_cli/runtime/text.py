@@ -12,6 +12,8 @@ import math
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 
+from dseld_cli.errors import UserError
+
 LONGEST_LINE = 500
 """Characters of an error line at most."""
 LONGEST_VALUE = 80
@@ -47,6 +49,28 @@ def line(text: object, most: int = LONGEST_LINE) -> str:
         return found
     tail = most // 3
     return f"{found[: most - tail - 5]} ... {found[-tail:]}"
+
+
+def require_text(what: str, text: str) -> None:
+    """Refuse bytes that are no UTF-8, as the command line and files hand them over.
+
+    Raises:
+        UserError: if there are some.
+
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{what}: {line(text, LONGEST_VALUE)} is no text: it has bytes that are no UTF-8") from None
+
+
+def unshown(text: str, known: Iterable[str]) -> str:
+    """Text of which a person has seen what `shown` makes of it, where just one of those known is; else as it is."""
+    if "\\" not in text:
+        return text
+    own = list(dict.fromkeys(known))
+    meant = [one for one in own if shown(one) == text]
+    return meant[0] if len(meant) == 1 and text not in own else text
 
 
 def quoted(value: object, most: int = LONGEST_VALUE) -> str:

@@ -20,7 +20,7 @@ from dseld_cli.images.image import Images, printable
 from dseld_cli.images.splits import drawn, images_of
 from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import doing, say, table, track, warn
-from dseld_cli.runtime.text import counted
+from dseld_cli.runtime.text import counted, require_text
 from dseld_cli.store import disk
 from dseld_cli.store import project as paths
 
@@ -88,6 +88,7 @@ def bring(given: Given, split: str, extractor: str | None, output: Path | None =
     """
     if not (name := extractor or given.extractor):
         raise UserError("--extractor NAME is needed: what made these features; equal for all that go together")
+    require_text("--extractor", name)
     info = store.FeaturesInfo(
         split=split,
         classes=tuple(given.classes),

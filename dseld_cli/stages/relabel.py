@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dseld_cli import store
 from dseld_cli.config.edit import edited
@@ -14,6 +14,7 @@ from dseld_cli.dictionary.growth import grow_both
 from dseld_cli.dictionary.manifest import compose
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say, track
+from dseld_cli.runtime.text import require_text, suggestion, unshown
 from dseld_cli.store import project as paths
 
 
@@ -30,19 +31,33 @@ def run(params: Params, classes: Mapping[str, str]) -> None:
     """
     if any(not name.strip() for one in classes.items() for name in one):
         raise UserError("relabel: an image and its class both have a name: dseld relabel IMAGE CLASS")
+    for name in (*classes, *classes.values()):
+        require_text("relabel", name)
     base = store.open_store(paths.BASE, store.BaseInfo)
     with store.locked(paths.DICTIONARY):
         params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
+        sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
+        known = compose(base, params, sources.features)
+        classes = {unshown(image, known.source): unshown(name, known.classes) for image, name in classes.items()}
+        _require_exemplars(classes, set(known.source) - set(params.removals), str(known.source[0]))
+        _require_classes(classes, known.classes)
         relabels = [one for one in params.relabels if one.image not in classes]
         relabels += [Relabel.model_validate({"image": image, "class": name}) for image, name in classes.items()]
-        sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
         wanted = compose(base, params.model_copy(update={"relabels": relabels}), sources.features)
-        _require_exemplars(classes, set(wanted.source) - set(params.removals), str(wanted.source[0]))
         settings = Settings(params.gramian.dtype, params.run.memory)
         with edited({"relabels": [one.model_dump(by_alias=True) for one in relabels]}):
             for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
                 say(str(done))
     say("next: `dvc repro` reads codes anew and lets DVC keep this version; then commit with git")
+
+
+def _require_classes(images: Mapping[str, str], known: Sequence[str]) -> None:
+    if unknown := next((image for image, name in images.items() if name not in known), None):
+        name = images[unknown]
+        raise UserError(
+            f"relabel: {unknown} as {name}, a class that no image has{suggestion(name, known)}; known are "
+            f"{', '.join(known[:10])}: add images of it first, or name one of these"
+        )
 
 
 def _require_exemplars(images: Mapping[str, str], there: set[str], example: str) -> None:

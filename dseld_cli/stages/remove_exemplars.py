@@ -18,6 +18,7 @@ from dseld_cli.dictionary.manifest import Composition, compose, in_common
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.cluster import engine
 from dseld_cli.runtime.console import say, track, warn
+from dseld_cli.runtime.text import unshown
 from dseld_cli.store import project as paths
 
 
@@ -53,7 +54,8 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         )
         sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
         left = compose(base, listing, sources.features)
-        images = [name for name in names if listed(name) not in gone] + [_at(left, place) for place in places]
+        images = [unshown(name, left.source) for name in names if listed(name) not in gone]
+        images += [_at(left, place) for place in places]
         _require_known(images, left)
         wanted = replace(left, removals=list(dict.fromkeys([*removals, *images])))
         _require_exemplars(wanted)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dseld_cli.runtime.text import cell, json_text, line, quoted, shown, suggestion
+from dseld_cli.runtime.text import cell, json_text, line, quoted, shown, suggestion, unshown
 
 ANY = st.text(st.characters(exclude_categories=[]))
 """Any characters: control characters, lone surrogates, marks that turn the writing round."""
@@ -74,3 +74,14 @@ def test_close_names_are_suggested_and_others_not() -> None:
     assert suggestion("minst", known) == " (did you mean mnist?)"
     assert suggestion("MNIST", known) == " (did you mean mnist?)"
     assert suggestion("imagenet22k", known) == ""
+
+
+@given(st.lists(st.text(st.sampled_from("a\\u202f\u202f\n n"), max_size=8), unique=True))
+def test_what_was_shown_names_what_it_is_of(known: list[str]) -> None:
+    """Unless two are shown alike, or another one is called that."""
+    for one in known:
+        alike = [other for other in known if shown(other) == shown(one)]
+        meant = unshown(shown(one), known)
+        assert meant == (one if alike == [one] else shown(one))
+        assert unshown(one, known) == one
+    assert unshown("x\\ny", known) == "x\\ny"

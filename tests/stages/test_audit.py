@@ -114,6 +114,21 @@ def test_a_table_that_somebody_worked_on_is_kept(mislabelled: Path, run: Run) ->
     assert Path("data/audit/labels.edited1.csv").read_bytes() == mine[:-1]
 
 
+def test_names_that_no_screen_can_show_find_their_images_again(mislabelled: Path, run: Run) -> None:
+    """As macOS names a picture of the screen: with a narrow space before PM."""
+    folder = mislabelled / "images/train/bee"
+    (folder / "3.png").rename(folder / "at 3\u202fPM.png")
+    (folder / "4.png").rename(folder / "at 4\u202fPM.png")
+    for command in ("extract", "build-dict", "encode --split train", "audit"):
+        run(command)
+    with Path("data/audit/labels.csv").open(newline="") as file:
+        assert "train/bee/at 3\\u202fPM.png" in [row["image"] for row in csv.DictReader(file)]
+    run("relabel --from data/audit/labels.csv")
+    assert "image: train/bee/at 3\u202fPM.png" in Path("params.yaml").read_text()
+    Path("names.txt").write_text("train/bee/at 4\\u202fPM.png\n")
+    assert "1 removed" in run("remove-exemplars --from names.txt").stdout
+
+
 def test_two_classes_of_one_image_are_refused(mislabelled: Path, run: Run) -> None:
     Path("twice.csv").write_text("image,class\ntrain/ant/0.png,bee\ntrain/ant/0.png,cat\n")
     said = run("relabel --from twice.csv", ok=False).stderr
@@ -138,6 +153,9 @@ def test_a_decoder_learns_from_the_right_labels(mislabelled: Path, run: Run) -> 
         ("relabel train/bee/3.png", "give an IMAGE and the CLASS"),
         ("relabel train/nobody.png ant", "train/nobody.png is no image in data/dictionary.zarr"),
         ("relabel train/bee/3.png dog", "a class that no image has; known are ant, bee, cat"),
+        ("relabel train/bee/3.png beee", "a class that no image has (did you mean bee?)"),
+        ("relabel train/nobody.png dog", "train/nobody.png is no image in data/dictionary.zarr"),
+        ("relabel train/bee/3.png \udcff", "is no text: it has bytes that are no UTF-8"),
         ("relabel --from images", "cannot be read as text"),
         ("relabel --from names.txt", "no CSV table with the columns image and suggested"),
         ("relabel --from empty.csv", "train/bee/3.png has nothing in the column class"),
