@@ -1,5 +1,5 @@
 """`python -m dseld_cli`: the command line, where no script of it is installed."""
 
-from dseld_cli.cli.app import app
+from dseld_cli.cli.start import run
 
-app()
+run()

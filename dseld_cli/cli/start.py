@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
+from typing import TextIO
 
 INTERRUPTED = 130
 """Exit code of an interruption."""
@@ -13,6 +15,7 @@ SAID = "interrupted; the same command goes on"
 
 def run() -> None:
     """Run the command line."""
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # a shell may have closed them: >&-
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
         signal.signal(signal.SIGINT, _end)
     gc.disable()  # nothing of what is imported is garbage: to look through it takes a tenth of the time
@@ -21,8 +24,14 @@ def run() -> None:
     gc.enable()
     try:
         app()
+    except KeyboardInterrupt:  # a second one, while the first was being handled
+        _end()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: only the interpreter has to end
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w")  # noqa: PTH123 - as long as the process
 
 
 def at_work() -> None:

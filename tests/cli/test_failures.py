@@ -93,6 +93,33 @@ start.run()
     assert (done.returncode, done.stderr) == (130, "interrupted; the same command goes on\n")
 
 
+def test_a_second_interruption_while_the_first_is_handled_is_no_traceback() -> None:
+    program = """
+import os, signal
+from dseld_cli.cli import start
+import dseld_cli.cli.app as there
+def app():
+    start.at_work()
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+there.app = app
+start.run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, preexec_fn=interruptible, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted; the same command goes on\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_shell_may_have_closed_what_is_written_to(closed: str) -> None:
+    command = f"{sys.executable} -m dseld_cli --version {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_interruption_after_the_work_changes_nothing() -> None:
     program = """
 import atexit, os, signal
