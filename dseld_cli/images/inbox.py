@@ -74,7 +74,7 @@ class Inbox(Generic[T]):
         """Look at the folder once, and answer each file that it is time for: by the error if there is no better answer.
 
         Raises:
-            UserError: if the folder is gone, or links into itself.
+            UserError: if the folder is gone.
 
         """
         there = _stamps(self.folder)
@@ -106,7 +106,7 @@ def _stamps(folder: Path) -> dict[Path, Stamp] | None:
     Empty files are left out: programs make them to keep a name for what they are about to write.
     """
     try:
-        files = files_below(folder)
+        files = files_below(folder, into_itself=True)
     except (FileNotFoundError, NotADirectoryError):
         if not folder.is_dir():
             raise UserError(f"--watch {folder}: the folder is gone") from None

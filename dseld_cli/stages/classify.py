@@ -201,7 +201,7 @@ def watch(
 def _answered(
     lines: Iterable[str], answer: Callable[[Path], dict[str, object]]
 ) -> Iterator[tuple[Path, dict[str, object] | UserError]]:
-    for file in (Path(line.rstrip("\n")) for line in lines if line.strip()):
+    for file in (Path(line.rstrip("\r\n")) for line in lines if line.strip()):
         try:
             yield file, answer(file)
         except UserError as error:

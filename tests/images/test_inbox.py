@@ -36,6 +36,13 @@ def look(tmp_path: Path) -> Look:
     return for_seconds
 
 
+def test_a_link_into_itself_ends_nothing(tmp_path: Path, look: Look) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/loop").symlink_to(tmp_path)
+    (tmp_path / "sub/a.png").write_text("a.")
+    assert look(1) == ["sub/a.png: a."]
+
+
 def test_what_can_be_read_is_answered_at_once_and_once(tmp_path: Path, look: Look) -> None:
     (tmp_path / "a.png").write_text("a.")
     assert look(2 * POLL) == ["a.png: a."]
@@ -95,7 +102,7 @@ def test_a_folder_that_goes_while_it_is_read_has_nothing_answered_twice(
     (tmp_path / "a.png").write_text("a.")
     assert look(1) == ["a.png: a."]
     with monkeypatch.context() as patch:
-        patch.setattr("dseld_cli.images.inbox.files_below", lambda folder: list((folder / "gone").iterdir()))
+        patch.setattr("dseld_cli.images.inbox.files_below", lambda folder, **_: list((folder / "gone").iterdir()))
         assert look(1) == []
     assert look(1) == []
 
