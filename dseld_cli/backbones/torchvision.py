@@ -15,6 +15,7 @@ from dseld_cli.backbones.base import FAMILIES, Backbone, Settings, installed
 from dseld_cli.backbones.penultimate import Network, as_backbone, as_module, centred, penultimate, seeded
 from dseld_cli.backbones.weights import State, digest, fill
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.text import told
 
 
 def classifier(name: str, settings: Settings) -> Backbone:
@@ -90,7 +91,13 @@ def untrained(architecture: str, size: int, initialise: bool) -> nn.Module:
         extra = {"transform_input": True, "init_weights": initialise}
     elif architecture.startswith("vit_"):
         extra = {"image_size": size}
-    return as_module(models.get_model(architecture, weights=None, **extra))
+    try:
+        return as_module(models.get_model(architecture, weights=None, **extra))
+    except AssertionError as error:  # a transformer whose patches do not fill the image
+        raise UserError(
+            f"extract.image_size: {architecture} does not take images of {size} px ({told(error)[:120]}): leave it at "
+            "default"
+        ) from None
 
 
 def feature_size(name: str) -> int:

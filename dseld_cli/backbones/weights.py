@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.home import expanded
 from dseld_cli.runtime.text import told
 
 LEGACY_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
@@ -31,7 +32,7 @@ def fill(classifier: nn.Module, weights: str, name: str, published: Callable[[],
     if weights == "default":
         load(classifier, _download(published, name, url), "its published weights", name)
     elif weights != "random":
-        load(classifier, read(Path(weights).expanduser(), name), weights, name)
+        load(classifier, read(expanded(Path(weights)), name), weights, name)
 
 
 def _download(published: Callable[[], State], name: str, url: str) -> State:

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -208,18 +207,3 @@ def _keep(given: Mapping[str, object], save: bool) -> None:
         say(f"params.yaml: {told}")
     elif other:
         say(f"not in params.yaml, from which dvc repro runs: {told}; --save keeps it there")
-
-
-def expanded(path: Path) -> Path:
-    """Follow ~ to the home folder, as a shell would that did not see it: --output=~/x.
-
-    Raises:
-        UserError: if there is no such home.
-
-    """
-    from dseld_cli.errors import UserError
-
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise UserError(f"{path}: there is no such home folder") from None

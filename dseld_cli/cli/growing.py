@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command, expanded
+from dseld_cli.cli.command import Given, command
 from dseld_cli.cli.options import Json, require_count
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.home import expanded
 
 PANEL = "Growing a dictionary"
 commands = typer.Typer()

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from dseld_cli.cli.command import Given, command, expanded
+from dseld_cli.cli.command import Given, command
 from dseld_cli.cli.options import Json, numbers, require_count
+from dseld_cli.runtime.home import expanded
 
 PANEL = "Tables and figures of the paper"
 commands = typer.Typer()

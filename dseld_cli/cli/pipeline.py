@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command, expanded
+from dseld_cli.cli.command import Given, command
 from dseld_cli.cli.options import (
     CodedSplit,
     DecoderOptions,
@@ -18,6 +18,7 @@ from dseld_cli.cli.options import (
     option_name,
 )
 from dseld_cli.errors import UserError
+from dseld_cli.runtime.home import expanded
 
 PANEL = "The pipeline, in order (dvc repro runs what is out of date)"
 IMAGES = "Which images"

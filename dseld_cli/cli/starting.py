@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command, expanded
+from dseld_cli.cli.command import Given, command
+from dseld_cli.runtime.home import expanded
 
 PANEL = "Starting a project"
 commands = typer.Typer()

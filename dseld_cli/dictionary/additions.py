@@ -19,6 +19,7 @@ from dseld_cli.images.datasets import images
 from dseld_cli.images.image import Images
 from dseld_cli.runtime.cluster import HERE, Engine
 from dseld_cli.runtime.console import track
+from dseld_cli.runtime.home import expanded
 from dseld_cli.store import project as paths
 
 FOLDER = "folder:"
@@ -152,4 +153,4 @@ def extracted(name: str) -> Path:
 
 
 def _folder(name: str) -> Path:
-    return Path(name.removeprefix(FOLDER)).expanduser()
+    return expanded(Path(name.removeprefix(FOLDER)))

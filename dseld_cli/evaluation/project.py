@@ -28,6 +28,7 @@ from dseld_cli.evaluation.explain import explain
 from dseld_cli.lca.codes import SparseCodes
 from dseld_cli.lca.encoder import Encoder
 from dseld_cli.lca.recurrence import LCAParams
+from dseld_cli.runtime.home import expanded
 from dseld_cli.store import project as paths
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Project:
     """
 
     def __init__(self, path: str | PathLike[str] = ".") -> None:
-        self.path = Path(path).expanduser()
+        self.path = expanded(Path(path))
         if not self.path.is_dir():
             raise DoesNotFit(f"{self.path} is no folder: name the one with params.yaml")
 

@@ -15,6 +15,8 @@ from dseld_cli.errors import UserError
 from dseld_cli.images import digits, idx
 from dseld_cli.images import image_folder as folders
 from dseld_cli.images.image import Images
+from dseld_cli.runtime.console import warn
+from dseld_cli.runtime.home import expanded
 from dseld_cli.runtime.text import told
 
 PUBLISHED = ("train", "test")
@@ -51,17 +53,23 @@ def images(
 
     """
     if dataset in IDX:
-        return _idx(dataset, root.expanduser(), split)
+        return _idx(dataset, expanded(root), split)
     if dataset in PICKLED:
-        return _pickled(dataset, root.expanduser(), split)
+        return _pickled(dataset, expanded(root), split)
     if dataset in FOLDERS:
-        return FOLDERS[dataset](root.expanduser(), split)
+        return FOLDERS[dataset](expanded(root), split)
     if dataset == "digits":
         return _digits(split)
     kind, _, path = dataset.partition(":")
     if kind == "folder" and path:
         try:
-            return folders.folder(Path(path).expanduser(), split, test_share, seed, also)
+            found = folders.folder(expanded(Path(path)), split, test_share, seed, also)
+            if split == "train" and (beside := folders.beside(expanded(Path(path)))):
+                warn(
+                    f"{path} has {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''} beside train, not read: "
+                    "classes are the folders in train and test, and val is drawn from train"
+                )
+            return found
         except OSError as error:  # a name too long, a folder that may not be read
             raise UserError(f"data.dataset: {dataset[:80]} cannot be read ({error.strerror})") from None
     raise UserError(f"data.dataset: unknown data set {dataset[:80]!r}; {_hint(dataset)}")

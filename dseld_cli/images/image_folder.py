@@ -47,6 +47,14 @@ def folder(path: Path, split: str, test_share: float = 0.0, seed: int = 0, also:
     return _folder(path, "train", part, also)
 
 
+def beside(path: Path) -> list[str]:
+    """Folders in a data set's folder that `folder` does not read, as they are beside train/ and test/."""
+    if _is_flat(path):
+        return []
+    read = {"train", "test" if (path / "test").is_dir() else "val"}
+    return sorted(entry.name for entry in path.glob("[!.]*/") if entry.name not in read)
+
+
 def _is_flat(path: Path) -> bool:
     """Whether class folders lie in the folder itself."""
     return not any((path / part).exists() for part in SPLITS) and any(path.glob("[!.]*/"))
@@ -107,14 +115,15 @@ def files_of(path: Path) -> list[Path]:
     return files
 
 
-def files_below(path: Path) -> list[Path]:
-    """Every file below a folder that may be an image, in order.
+def files_below(path: Path, into_itself: bool = False) -> list[Path]:
+    """Every file below a folder that may be an image, in order; once each, where it may link `into_itself`.
 
     Raises:
-        UserError: if the folder links into itself.
+        UserError: if it links into itself and may not.
 
     """
-    return [Path(file) for file in sorted(_walk(str(path), str(path), frozenset())) if not is_no_image(Path(file).name)]
+    files = sorted(_walk(str(path), str(path), frozenset(), into_itself))
+    return [Path(file) for file in files if not is_no_image(Path(file).name)]
 
 
 def imagenet(root: Path, split: str) -> Images:
@@ -252,9 +261,11 @@ def _files(path: Path, name: str) -> tuple[list[str], list[str]]:
     return images, sorted(set(files) - set(images))
 
 
-def _walk(path: str, name: str, above: frozenset[str]) -> Iterator[str]:
+def _walk(path: str, name: str, above: frozenset[str], into_itself: bool = False) -> Iterator[str]:
     """Every file below a folder, as `name`/..., links followed; `above` are the folders that led here."""
     real = os.path.realpath(path)
+    if real in above and into_itself:
+        return  # what is there is listed where the link leads
     if real in above:
         raise UserError(f"{path} links back to {real}, which it is in: remove the link")
     with os.scandir(path) as entries:
@@ -262,6 +273,6 @@ def _walk(path: str, name: str, above: frozenset[str]) -> Iterator[str]:
             if entry.name.startswith("."):
                 continue
             if Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir():  # a link to itself is no folder
-                yield from _walk(entry.path, f"{name}/{entry.name}", above | {real})
+                yield from _walk(entry.path, f"{name}/{entry.name}", above | {real}, into_itself)
             else:
                 yield f"{name}/{entry.name}"

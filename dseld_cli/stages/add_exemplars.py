@@ -18,6 +18,7 @@ from dseld_cli.dictionary.growth import Cost, duplicates, grow, grow_both
 from dseld_cli.dictionary.manifest import Composition, Segment, compose
 from dseld_cli.runtime.cluster import HERE, Engine, engine
 from dseld_cli.runtime.console import say, track, warn
+from dseld_cli.runtime.home import expanded
 from dseld_cli.store import project as paths
 
 
@@ -74,7 +75,7 @@ def _same(one: str, other: str) -> bool:
     (kind, place), (its_kind, its_place) = (
         (source.startswith(FOLDER), source.removeprefix(FOLDER)) for source in (one, other)
     )
-    return kind == its_kind and Path(place).expanduser().resolve() == Path(its_place).expanduser().resolve()
+    return kind == its_kind and expanded(Path(place)).resolve() == expanded(Path(its_place)).resolve()
 
 
 def _report_classes(wanted: Composition) -> None:

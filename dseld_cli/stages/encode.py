@@ -132,7 +132,8 @@ def _report_threshold(features: Float32, encoder: Encoder, excluded: Sequence[In
         strongest = np.maximum(strongest, np.abs(b).max(axis=1))
     lambda_ = encoder.params.lambda_
     share = lambda_ / max(float(np.median(strongest)), 1e-30)
-    line = f"lambda {lambda_:g} is {100 * share:.0f} % of the strongest driving input (median image)"
+    so_much = f"{100 * share:.0f} % of" if share < 100 else f"{share:.3g} times"
+    line = f"lambda {lambda_:g} is {so_much} the strongest driving input (median image)"
     (warn if share >= 1 else say)(line)
 
 

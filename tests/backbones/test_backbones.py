@@ -252,6 +252,8 @@ def test_a_weights_file_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("resnet18@V9", "random", "default", "resnet18 has no weights 'V9'; it has IMAGENET1K_V1"),
         ("squeezenet1_0", "random", "default", "does not end in a linear layer"),
         ("inception_v3", "random", 32, "does not take images of 32 px"),
+        ("vit_b_16", "random", 200, "does not take images of 200 px"),
+        ("resnet18", "~nobody-of-this-name/x", "default", "there is no such home folder"),
         ("timm:nothing", "random", "default", "timm has no nothing"),
         ("timm:resnet1O", "random", "default", r"timm has no resnet1O .*did you mean timm:resnet"),
         ("timm:cs3darknet_s", "default", "default", "timm publishes none for cs3darknet_s: pass --weights FILE"),

@@ -99,6 +99,24 @@ def test_a_folder_out_of_order_is_one_line(tmp_path: Path, make: object, said: s
         folder(tmp_path, "train")
 
 
+def test_folders_beside_train_are_named_as_they_are_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "test", "val", "plane"):
+        image_folder(tmp_path, {"a": 1, "b": 1}, split)
+    (tmp_path / ".hidden").mkdir()
+    images(f"folder:{tmp_path}", tmp_path, "train")
+    assert f"{tmp_path} has plane, val beside train, not read" in " ".join(capsys.readouterr().err.split())
+    images(f"folder:{tmp_path}", tmp_path, "test")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10", "imagenet", "folder:~nobody-of-this-name/x"])
+def test_a_home_that_is_not_there_is_one_line(dataset: str) -> None:
+    with pytest.raises(UserError, match="there is no such home folder"):
+        images(dataset, Path("~nobody-of-this-name/x"), "train")
+
+
 def test_a_test_class_that_train_lacks_is_named(tmp_path: Path) -> None:
     image_folder(tmp_path, {"ant": 1})
     image_folder(tmp_path, {"ant": 1, "cow": 1}, "test")
