@@ -168,7 +168,7 @@ class ExemplarClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):  # t
         numbers = np.array([place[name] for name in names.tolist()], np.int64)[numbers]
         params = self._params(features) if before is None else self._encoder.params
         try:
-            decoding = decoder(self.decoder)
+            decoding = decoder(str(self.decoder))
             grown = (before or Exemplars.of(features[:0], numbers[:0], listed)).appended(features, numbers, listed)
         except UserError as error:
             raise ValueError(str(error)) from error

@@ -24,7 +24,14 @@ class Speaker:
 
 
 def explain(codes: SparseCodes, image: int, labels: NDArray[np.int64], label: int, most: int) -> list[Speaker]:
-    """Exemplars that spoke for class `label` of one coded image, loudest first; `labels` (M,) are the atoms'."""
+    """Exemplars that spoke for class `label` of one coded image, loudest first; `labels` (M,) are the atoms'.
+
+    Raises:
+        ValueError: if less than none are asked for.
+
+    """
+    if most < 0:
+        raise ValueError(f"Expected exemplars >= 0. Got {most}")
     part = slice(codes.indptr[image], codes.indptr[image + 1])
     atoms, values = codes.indices[part], codes.values[part]
     mine = (labels[atoms] == label) & (values > 0)

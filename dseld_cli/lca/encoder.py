@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class Encoder:
         batch: images worked on together at most.
 
     Raises:
-        ValueError: if an array's shape or the atoms' norm is wrong.
+        ValueError: if an array's shape, the atoms' norm or the method is wrong.
 
     """
 
@@ -113,6 +113,8 @@ class Encoder:
         bfloat16: bool | None = None,
         batch: int = BATCH,
     ) -> None:
+        if method not in get_args(Method):
+            raise ValueError(f"Expected method to be one of {', '.join(get_args(Method))}. Got {method!r}")
         self.atoms = atoms if isinstance(atoms, Atoms) else Atoms.of(parse_atoms(atoms))
         self.params, self.gramian, self.method, self.device = params, gramian, method, device
         self.images, self.bfloat16, self.batch = images, bfloat16, batch
@@ -126,7 +128,7 @@ class Encoder:
         An image whose recurrence diverges has a code that means nothing, and is marked in `report.unstable`.
 
         Raises:
-            ValueError: if the shape does not fit the atoms.
+            ValueError: if the shape does not fit the atoms, features are not finite, or excluded atoms are none.
 
         """
         features = parse_features(features, self.atoms.shape[1])
@@ -135,6 +137,8 @@ class Encoder:
         )
         if len(without) != len(features):
             raise ValueError(f"Expected excluded atoms of {len(features)} images. Got those of {len(without)}")
+        if beyond := [out for out in without if len(out) and not 0 <= out[0] <= out[-1] < self.atoms.shape[0]]:
+            raise ValueError(f"Expected excluded atoms from 0 to {self.atoms.shape[0] - 1}. Got {beyond[0].tolist()}")
         starts = range(0, len(features), self.batch) or [0]
         cuts = [slice(start, start + self.batch) for start in starts]
         return EncodeResult.concatenate([self._encode(features[cut], without[cut]) for cut in cuts])
@@ -317,12 +321,14 @@ def parse_features(features: Float32, n_features: int) -> Float32:
     """Features (B, N) as float32.
 
     Raises:
-        ValueError: if they are not of that shape.
+        ValueError: if they are not of that shape, or not finite.
 
     """
     rows = np.ascontiguousarray(features, np.float32)
     if rows.ndim != 2 or rows.shape[1] != n_features:
         raise ValueError(f"Expected features of shape (B, {n_features}). Got {np.shape(features)}")
+    if not np.isfinite(rows).all():
+        raise ValueError(f"Expected finite features. Got others in row {np.argmin(np.isfinite(rows).all(axis=1))}")
     return rows
 
 

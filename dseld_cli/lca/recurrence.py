@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,9 @@ class LCAParams:
     steps: int = 100
 
     def __post_init__(self) -> None:
-        if not (0 < self.lambda_ < np.inf and 1 <= self.tau < np.inf and self.steps >= 1):
-            raise ValueError(f"Expected lambda > 0, tau >= 1 and steps >= 1. Got {self}")
+        numbers = isinstance(self.lambda_, Real) and isinstance(self.tau, Real) and isinstance(self.steps, Integral)
+        if not (numbers and 0 < self.lambda_ < np.inf and 1 <= self.tau < np.inf and self.steps >= 1):
+            raise ValueError(f"Expected lambda > 0, tau >= 1 and whole steps >= 1. Got {self}")
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,13 @@ def test_a_sample_of_zeros_never_fires_and_an_undecided_one_gets_the_prior() -> 
     assert model.explain(nothing) == [[]]
 
 
+def test_fewer_than_no_exemplars_are_refused() -> None:
+    model = ExemplarClassifier().fit(X[:100], Y[:100])
+    assert all(len(spoke) == 0 for spoke in model.explain(X[:5], 0))
+    with pytest.raises(ValueError, match=r"exemplars >= 0\. Got -1"):
+        model.explain(X[:5], -1)
+
+
 def test_it_survives_pickling_with_what_it_knows() -> None:
     model = ExemplarClassifier().fit(X[:100], Y[:100])
     again = pickle.loads(pickle.dumps(model))
@@ -105,7 +112,10 @@ def test_it_survives_pickling_with_what_it_knows() -> None:
     [
         ({"decoder": "shallow-nn"}, "has to be trained"),
         ({"decoder": "best"}, "class-sum"),
+        ({"decoder": None}, "class-sum"),
         ({"lambda_": -1.0}, "lambda > 0"),
+        ({"lambda_": "x"}, "lambda > 0"),
+        ({"lambda_": 1.0, "steps": 1.5}, "whole steps"),
     ],
 )
 def test_what_is_not_legal_is_refused(options: dict[str, Any], words: str) -> None:

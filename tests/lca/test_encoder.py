@@ -129,6 +129,8 @@ def test_divergence_is_named_with_a_tau_that_is_large_enough():
         (np.full((2, 2), np.nan), np.ones((1, 2)), "unit L2 norm. Got nan"),
         (np.eye(4), np.ones((1, 3)), r"features of shape \(B, 4\). Got \(1, 3\)"),
         (np.eye(4), np.ones(4), r"features of shape \(B, 4\)"),
+        (np.eye(4), np.array([[1, 1, 1, 1], [1, np.nan, 1, 1]]), "finite features. Got others in row 1"),
+        (np.eye(4), np.array([[1, 1, 1, np.inf]]), "finite features. Got others in row 0"),
     ],
 )
 def test_arrays_of_the_wrong_kind_are_refused(atoms, features, said):
@@ -136,9 +138,33 @@ def test_arrays_of_the_wrong_kind_are_refused(atoms, features, said):
         encode(features, atoms, PARAMS)
 
 
-@pytest.mark.parametrize("wrong", [{"lambda_": 0.0}, {"lambda_": 1.0, "tau": 0.5}, {"lambda_": 1.0, "steps": 0}])
+@pytest.mark.parametrize(
+    ("excluded", "said"), [([[4]], r"from 0 to 3. Got \[4\]"), ([[-1, 2]], "Got"), ([], "of 1 images")]
+)
+def test_excluded_atoms_that_are_none_are_refused(excluded, said):
+    with pytest.raises(ValueError, match=said):
+        encode(np.ones((1, 4), np.float32), np.eye(4, dtype=np.float32), PARAMS, [np.array(out) for out in excluded])
+
+
+def test_methods_that_are_none_are_refused():
+    with pytest.raises(ValueError, match=r"one of working-set, direct\. Got 'best'"):
+        Encoder(np.eye(4, dtype=np.float32), PARAMS, method="best")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lambda_": 0.0},
+        {"lambda_": "x"},
+        {"lambda_": 1.0, "tau": 0.5},
+        {"lambda_": 1.0, "tau": "a"},
+        {"lambda_": 1.0, "steps": 0},
+        {"lambda_": 1.0, "steps": 1.5},
+        {"lambda_": 1.0, "steps": "3"},
+    ],
+)
 def test_parameters_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="lambda > 0, tau >= 1 and steps >= 1"):
+    with pytest.raises(ValueError, match="lambda > 0, tau >= 1 and whole steps >= 1"):
         LCAParams(**wrong)
 
 
