@@ -28,11 +28,15 @@ meaning, so that a comparison with NaN never proves anything."""
 
 
 def compiled(function: F) -> F:
-    """Compile a function when it is first called."""
+    """Compile a function when it is first called; into those that call it, it is copied.
+
+    Else what a call leads to depends on what else is loaded, and so do the last bits of sums: a first run, which
+    compiles, would have others than the next.
+    """
     try:
-        kernel = njit(function, nogil=True, fastmath=FAST, cache=has_place_for_cache())
+        kernel = njit(function, nogil=True, fastmath=FAST, forceinline=True, cache=has_place_for_cache())
     except RuntimeError:  # numba found no place that it can write to
-        kernel = njit(function, nogil=True, fastmath=FAST)
+        kernel = njit(function, nogil=True, fastmath=FAST, forceinline=True)
     if kernel.stats.cache_path:
         drop_stale(Path(kernel.stats.cache_path))
     return cast(F, kernel)

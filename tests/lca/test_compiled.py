@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -26,6 +28,30 @@ def test_kernels_older_than_any_source_are_dropped(tmp_path: Path, monkeypatch: 
     compiled.drop_stale.__wrapped__(tmp_path)
     left = {file.name for file in tmp_path.glob("*.nbi")}
     assert left == ({"newer.nbi"} if ago > 0 else {"newer.nbi", "older.nbi"})
+
+
+SIMULATE = """
+import numpy as np
+from hashlib import sha256
+from dseld_cli.lca.path import simulate
+rng = np.random.default_rng(0)
+Phi = np.abs(rng.standard_normal((40, 60))).astype(np.float32)
+Phi /= np.linalg.norm(Phi, axis=1, keepdims=True)
+b = 9.0 * (Phi @ Phi[0]).astype(np.float64)
+found = simulate(Phi @ Phi.T, b, np.arange(40), 9.0, 1e-5, 2.0, 100.0, 100, 16)
+print(sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in found)).hexdigest())
+"""
+
+
+def test_a_run_that_compiles_has_the_bits_of_the_next(tmp_path: Path) -> None:
+    """What the certificate rests on, too: how far a path may leave its knots is a sum in a function that is called."""
+    place = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", SIMULATE], env=place, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert any(tmp_path.rglob("*.nbi"))
+    assert runs[0] == runs[1]
 
 
 def test_all_kernels_are_where_changes_are_looked_for() -> None:
