@@ -64,13 +64,15 @@ def require_text(what: str, text: str) -> None:
         raise UserError(f"{what}: {line(text, LONGEST_VALUE)} is no text: it has bytes that are no UTF-8") from None
 
 
-def unshown(text: str, known: Iterable[str]) -> str:
-    """Text of which a person has seen what `shown` makes of it, where just one of those known is; else as it is."""
-    if "\\" not in text:
-        return text
-    own = list(dict.fromkeys(known))
-    meant = [one for one in own if shown(one) == text]
-    return meant[0] if len(meant) == 1 and text not in own else text
+def unshown(texts: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Texts of which a person has seen what `shown` makes of them, where one of those known is; else as they are."""
+    given, own = list(texts), set(known)
+    if all(text in own or "\\" not in text for text in given):
+        return given
+    seen: dict[str, list[str]] = {}
+    for one in own:
+        seen.setdefault(shown(one), []).append(one)
+    return [seen[text][0] if text not in own and len(seen.get(text, ())) == 1 else text for text in given]
 
 
 def quoted(value: object, most: int = LONGEST_VALUE) -> str:

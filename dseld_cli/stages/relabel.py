@@ -37,8 +37,9 @@ def run(params: Params, classes: Mapping[str, str]) -> None:
     with store.locked(paths.DICTIONARY):
         params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
         sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
-        known = compose(base, params, sources.features)
-        classes = {unshown(image, known.source): unshown(name, known.classes) for image, name in classes.items()}
+        known = compose(base, params.model_copy(update={"relabels": []}), sources.features)
+        images, names = unshown(classes, known.source), unshown(classes.values(), known.classes)
+        classes = dict(zip(images, names, strict=True))
         _require_exemplars(classes, set(known.source) - set(params.removals), str(known.source[0]))
         _require_classes(classes, known.classes)
         relabels = [one for one in params.relabels if one.image not in classes]

@@ -54,7 +54,7 @@ def run(params: Params, names: Sequence[str] = (), places: Sequence[int] = (), c
         )
         sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
         left = compose(base, listing, sources.features)
-        images = [unshown(name, left.source) for name in names if listed(name) not in gone]
+        images = unshown([name for name in names if listed(name) not in gone], left.source)
         images += [_at(left, place) for place in places]
         _require_known(images, left)
         wanted = replace(left, removals=list(dict.fromkeys([*removals, *images])))

@@ -114,6 +114,15 @@ def test_a_table_that_somebody_worked_on_is_kept(mislabelled: Path, run: Run) ->
     assert Path("data/audit/labels.edited1.csv").read_bytes() == mine[:-1]
 
 
+def test_a_listed_class_that_no_image_has_is_put_right_by_relabelling(mislabelled: Path, run: Run) -> None:
+    text = Path("params.yaml").read_text()
+    assert "relabels: []" in text
+    listed = "relabels:\n  - {image: train/bee/3.png, class: gone}"
+    Path("params.yaml").write_text(text.replace("relabels: []", listed))
+    assert "gone, a class that no image has" in run("add-exemplars", ok=False).stderr
+    run("relabel train/bee/3.png ant")
+
+
 def test_names_that_no_screen_can_show_find_their_images_again(mislabelled: Path, run: Run) -> None:
     """As macOS names a picture of the screen: with a narrow space before PM."""
     folder = mislabelled / "images/train/bee"
