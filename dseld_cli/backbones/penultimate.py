@@ -193,7 +193,11 @@ def _require_takes(network: Network) -> None:
         try:
             network.module(torch.zeros(1, 3, network.size, network.size))
         except Exception as error:  # every architecture refuses in its own way
-            raise UserError(
-                f"extract.image_size: {network.name} does not take images of {network.size} px "
-                f"({told(error)[:120]}): leave it at default"
-            ) from None
+            raise does_not_take(network.name, network.size, error) from None
+
+
+def does_not_take(name: str, size: int, error: Exception) -> UserError:
+    """Say that a network refuses images of a size."""
+    return UserError(
+        f"extract.image_size: {name} does not take images of {size} px ({told(error)[:120]}): leave it at default"
+    )

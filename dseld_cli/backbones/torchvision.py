@@ -12,10 +12,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from dseld_cli.backbones.base import FAMILIES, Backbone, Settings, installed
-from dseld_cli.backbones.penultimate import Network, as_backbone, as_module, centred, penultimate, seeded
+from dseld_cli.backbones.penultimate import Network, as_backbone, as_module, centred, does_not_take, penultimate, seeded
 from dseld_cli.backbones.weights import State, digest, fill
 from dseld_cli.errors import UserError
-from dseld_cli.runtime.text import told
 
 
 def classifier(name: str, settings: Settings) -> Backbone:
@@ -94,10 +93,7 @@ def untrained(architecture: str, size: int, initialise: bool) -> nn.Module:
     try:
         return as_module(models.get_model(architecture, weights=None, **extra))
     except AssertionError as error:  # a transformer whose patches do not fill the image
-        raise UserError(
-            f"extract.image_size: {architecture} does not take images of {size} px ({told(error)[:120]}): leave it at "
-            "default"
-        ) from None
+        raise does_not_take(architecture, size, error) from None
 
 
 def feature_size(name: str) -> int:

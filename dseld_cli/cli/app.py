@@ -13,7 +13,7 @@ from dseld_cli import __version__
 from dseld_cli.cli import checking, comparing, deploying, growing, paper, pipeline, starting, using
 from dseld_cli.cli.command import plain_flag
 from dseld_cli.cli.failures import BROKEN_PIPE, USER, explained
-from dseld_cli.cli.start import INTERRUPTED, SAID, at_work
+from dseld_cli.cli.start import INTERRUPTED, SAID, at_work, nowhere
 from dseld_cli.runtime.text import line
 
 
@@ -33,7 +33,7 @@ class Commands(TyperGroup):
             code = super().main(given, **{**settings, "prog_name": "dseld", "standalone_mode": False})
             sys.stdout.flush()
         except BrokenPipeError:
-            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the last flush is quiet, too
+            sys.stdout = nowhere()  # so that the last flush is quiet, too
             code = BROKEN_PIPE
         except Exception as error:
             code = _fail(error, debug)

@@ -15,7 +15,7 @@ SAID = "interrupted; the same command goes on"
 
 def run() -> None:
     """Run the command line."""
-    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # a shell may have closed them: >&-
+    sys.stdout, sys.stderr = sys.stdout or nowhere(), sys.stderr or nowhere()  # a shell may have closed them: >&-
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
         signal.signal(signal.SIGINT, _end)
     gc.disable()  # nothing of what is imported is garbage: to look through it takes a tenth of the time
@@ -30,7 +30,8 @@ def run() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: only the interpreter has to end
 
 
-def _nowhere() -> TextIO:
+def nowhere() -> TextIO:
+    """Open what swallows all that is written."""
     return open(os.devnull, "w")  # noqa: PTH123 - as long as the process
 
 

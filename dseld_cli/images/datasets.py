@@ -63,8 +63,9 @@ def images(
     kind, _, path = dataset.partition(":")
     if kind == "folder" and path:
         try:
-            found = folders.folder(expanded(Path(path)), split, test_share, seed, also)
-            if split == "train" and (beside := folders.beside(expanded(Path(path)))):
+            place = expanded(Path(path))
+            found = folders.folder(place, split, test_share, seed, also)
+            if split == "train" and (beside := folders.beside(place)):
                 warn(
                     f"{path} has {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''} beside train, not read: "
                     "classes are the folders in train and test, and val is drawn from train"

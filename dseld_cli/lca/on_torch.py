@@ -56,15 +56,12 @@ class InBfloat16:
         given = self._there(references)
         if self.device.type == "cpu":
             return ((first, block, self._on_cores(given, block)) for first, block in self.atoms.tiles())
-        return ((first, block, (given @ tile.T).float().cpu().numpy()) for first, block, tile in self._moved())
+        return ((first, block, _on_gpu(given, tile)) for first, block, tile in self._moved())
 
     def sketched(self, references: Float32, tile: Float32) -> Float32:
         """Products (r, rows) of a tile."""
         given = self._there(references)
-        if self.device.type == "cpu":
-            return self._on_cores(given, tile)
-        found: Float32 = (given @ self._there(tile).T).float().cpu().numpy()
-        return found
+        return self._on_cores(given, tile) if self.device.type == "cpu" else _on_gpu(given, self._there(tile))
 
     def is_faster(self) -> bool:
         """Whether a tile is multiplied faster than in float32: not every processor that has bfloat16 gains by it."""
@@ -95,6 +92,11 @@ class InBfloat16:
         with threads_per_operation(1):
             here = torch.from_numpy(rows).to(self.device)
             return here if self.rounds_itself else here.bfloat16()
+
+
+def _on_gpu(references: Tensor, tile: Tensor) -> Float32:
+    found: Float32 = (references @ tile.T).float().cpu().numpy()
+    return found
 
 
 _switch = getattr(torch.backends.mkldnn, "matmul", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from dseld_cli import store
 from dseld_cli.config.edit import edited
@@ -37,14 +38,15 @@ def run(params: Params, classes: Mapping[str, str]) -> None:
     with store.locked(paths.DICTIONARY):
         params = load().model_copy(update={"run": params.run})  # now that nobody else changes it
         sources = Sources(params.extract, params.run.device, params.run.memory, base.info.extractor)
-        known = compose(base, params.model_copy(update={"relabels": []}), sources.features)
+        features = cache(sources.features)  # it lists all files of a folder
+        known = compose(base, params.model_copy(update={"relabels": []}), features)
         images, names = unshown(classes, known.source), unshown(classes.values(), known.classes)
         classes = dict(zip(images, names, strict=True))
         _require_exemplars(classes, set(known.source) - set(params.removals), str(known.source[0]))
         _require_classes(classes, known.classes)
         relabels = [one for one in params.relabels if one.image not in classes]
         relabels += [Relabel.model_validate({"image": image, "class": name}) for image, name in classes.items()]
-        wanted = compose(base, params.model_copy(update={"relabels": relabels}), sources.features)
+        wanted = compose(base, params.model_copy(update={"relabels": relabels}), features)
         settings = Settings(params.gramian.dtype, params.run.memory)
         with edited({"relabels": [one.model_dump(by_alias=True) for one in relabels]}):
             for done in grow_both(paths.DICTIONARY, paths.GRAMIAN, wanted, settings, track):
