@@ -10,8 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from dseld_cli import __version__
-from dseld_cli.cli import checking, comparing, deploying, growing, paper, pipeline, starting, using
-from dseld_cli.cli.command import plain_flag
+from dseld_cli.cli.commands import Made, plain_flag
 from dseld_cli.cli.failures import BROKEN_PIPE, USER, explained
 from dseld_cli.cli.start import INTERRUPTED, SAID, at_work, nowhere
 from dseld_cli.runtime.text import line
@@ -19,6 +18,14 @@ from dseld_cli.runtime.text import line
 
 class Commands(TyperGroup):
     """Runs a command; whatever fails is one line on standard error, and an exit code."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = Made()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all, in order."""
+        return list(self.commands)
 
     def main(self, args: Any = None, **settings: Any) -> Any:  # type: ignore[override]
         """Run what the arguments say, and exit."""
@@ -103,7 +110,3 @@ def main(
     """
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-for panel in (starting, pipeline, growing, comparing, paper, using, deploying, checking):
-    app.add_typer(panel.commands)

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Declared, Given, command
 
 PANEL = "Keeping a project whole"
-commands = typer.Typer()
+commands: Declared = {}
 DAMAGED = 1
 """Exit code."""
 

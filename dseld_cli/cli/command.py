@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from dseld_cli.cli.commands import plain_flag
 from dseld_cli.cli.options import arranged, field, option_name, parameter_name, setting, value_of
 from dseld_cli.runtime.text import line
 
 if TYPE_CHECKING:
     from dseld_cli.config.schema import Params
+
+Declared = dict[str, Callable[[], Any]]
+"""Commands of a file: name to what makes the command, when it is wanted."""
 
 LATE = ("run.memory", "run.device", "run.engine", "run.scheduler")
 """Settings that come last on a help page."""
@@ -110,13 +114,6 @@ class Command(TyperCommand):
         return plain_flag(super().get_help_option(ctx))
 
 
-def plain_flag(option: Any) -> Any:
-    """Name no kind of value for a flag, which takes none."""
-    if option is not None:
-        option.metavar = ""
-    return option
-
-
 def _here() -> Mapping[str, object]:
     """Read this folder's params.yaml, if there is a readable one."""
     from dseld_cli.config.load import read
@@ -138,12 +135,12 @@ def _value(values: Any, key: str) -> str | None:
 
 
 def command(
-    commands: typer.Typer,
+    commands: Declared,
     panel: str,
     settings: Sequence[str] | Mapping[str, Sequence[str]] = (),
     can_save: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as the command of its name.
+    """Declare a function as the command of its name.
 
     Args:
         commands: what it joins.
@@ -155,29 +152,36 @@ def command(
     """
     panels = arranged(settings)
 
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        name = function.__name__.replace("_", "-")
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        derived = [setting(key, *([panel] if panel else [])) for key, panel in panels.items()]
-        late = [option for option in derived if option.name in map(parameter_name, LATE)]
-        early = [option for option in derived if option not in late]
-
-        def call(**values: object) -> None:
-            save = bool(values.pop("save", False))
-            given = Given(name, {key: values.pop(parameter_name(key)) for key in panels}, values)
-            function(given, **values)
-            if can_save:
-                _keep(given.loaded, save)
-
-        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        late += [SAVE] if can_save else []
-        call.__signature__ = inspect.Signature([*early, *own, *late])  # type: ignore[attr-defined]
-        call.__annotations__, call.__name__, call.__doc__ = {}, function.__name__, function.__doc__
-        kind = type("Command", (Command,), {"settings": panels})
-        commands.command(name, cls=kind, rich_help_panel=panel)(call)
+    def declare(function: Callable[..., None]) -> Callable[..., None]:
+        commands[function.__name__.replace("_", "-")] = lambda: _made(function, panel, panels, can_save)
         return function
 
-    return register
+    return declare
+
+
+def _made(function: Callable[..., None], panel: str, panels: Mapping[str, str], can_save: bool) -> Any:
+    """Make a command of a function, and of the settings that it overrides, each with the panel of its help page."""
+    name = function.__name__.replace("_", "-")
+    derived = [setting(key, *([panel] if panel else [])) for key, panel in panels.items()]
+    late = [option for option in derived if option.name in map(parameter_name, LATE)]
+    early = [option for option in derived if option not in late]
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+
+    def call(**values: object) -> None:
+        save = bool(values.pop("save", False))
+        given = Given(name, {key: values.pop(parameter_name(key)) for key in panels}, values)
+        function(given, **values)
+        if can_save:
+            _keep(given.loaded, save)
+
+    late += [SAVE] if can_save else []
+    call.__signature__ = inspect.Signature([*early, *own, *late])  # type: ignore[attr-defined]
+    call.__annotations__, call.__name__, call.__doc__ = {}, function.__name__, function.__doc__
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    kind = type("Command", (Command,), {"settings": panels})
+    alone.command(name, cls=kind, rich_help_panel=panel)(call)
+    return typer.main.get_command(alone)
 
 
 SAVE = inspect.Parameter(

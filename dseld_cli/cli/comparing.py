@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Declared, Given, command
 from dseld_cli.cli.options import CodedSplit, DecoderOptions, Decoders, chosen_decoders, decoder_options
 
 PANEL = "Trained decoders and baselines"
-commands = typer.Typer()
+commands: Declared = {}
 
 
 @command(commands, PANEL, ("train_decoder.seed", "run.memory"))

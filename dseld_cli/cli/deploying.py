@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Declared, Given, command
 from dseld_cli.cli.options import Json, count
 from dseld_cli.runtime.home import expanded
 
 PANEL = "Neuromorphic hardware"
-commands = typer.Typer()
+commands: Declared = {}
 Atoms = Annotated[str, typer.Option(metavar="M", help="The M atoms that represent their classes best; all.")]
 WeightBits = Annotated[int, typer.Option(metavar="N", min=2, max=8, help="Bits of a weight.")]
 

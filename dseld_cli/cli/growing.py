@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Declared, Given, command
 from dseld_cli.cli.options import Json, require_count
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.home import expanded
 
 PANEL = "Growing a dictionary"
-commands = typer.Typer()
+commands: Declared = {}
 
 
 @command(commands, PANEL, ("run.memory", "run.engine", "run.scheduler"))

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Declared, Given, command
 from dseld_cli.cli.options import Json, numbers, require_count
 from dseld_cli.runtime.home import expanded
 
 PANEL = "Tables and figures of the paper"
-commands = typer.Typer()
+commands: Declared = {}
 
 
 @command(commands, PANEL, ("lca.steps",))

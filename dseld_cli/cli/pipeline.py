@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Declared, Given, command
 from dseld_cli.cli.options import (
     CodedSplit,
     DecoderOptions,
@@ -24,7 +24,7 @@ PANEL = "The pipeline, in order (dvc repro runs what is out of date)"
 IMAGES = "Which images"
 NETWORK = "Which network"
 GIVEN = "Features made elsewhere"
-commands = typer.Typer()
+commands: Declared = {}
 
 
 @command(

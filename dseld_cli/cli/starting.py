@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from dseld_cli.cli.command import Given, command
+from dseld_cli.cli.command import Declared, Given, command
 from dseld_cli.runtime.home import expanded
 
 PANEL = "Starting a project"
-commands = typer.Typer()
+commands: Declared = {}
 
 
 @command(commands, PANEL)

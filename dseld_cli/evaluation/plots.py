@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 WIDTHS = (8.0, 4.2)
 """Of a figure on a wide screen and on a narrow one, in inches."""
+DPI = 120
+"""Pixels of a PNG per inch."""
 MOST_NAMED = 40
 """Classes beyond which their names do not fit below an axis."""
 MOST_CELLS = 500
@@ -37,24 +40,37 @@ BLUE = (0.13, 0.42, 0.78)
 
 def png(draw: Callable[..., Figure], *content: object) -> bytes:
     """Draw one of the figures below as PNG."""
-    return _saved(draw, content, "png", dpi=120, metadata={"Software": None})
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    file = io.BytesIO()
+    with _plain(draw.__name__):
+        figure = draw(*content)
+        figure.set_dpi(DPI)
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()  # once: savefig would draw it twice, to have its layout before
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).save(file, "png", dpi=(DPI, DPI))
+    return file.getvalue()
 
 
 def svg(draw: Callable[..., Figure], *content: object) -> str:
     """Draw one of the figures below as an SVG element without a background."""
-    text = _saved(draw, content, "svg", transparent=True, metadata={"Date": None}).decode()
+    file = io.StringIO()
+    with _plain(draw.__name__):
+        draw(*content).savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    text = file.getvalue()
     return text[text.index("<svg") :]
 
 
-def _saved(draw: Callable[..., Figure], content: Sequence[object], format: str, **how: Any) -> bytes:
+@contextmanager
+def _plain(name: str) -> Iterator[None]:
+    """Text is text, and a picture drawn again has the same bytes."""
     from matplotlib import rc_context
 
-    file = io.BytesIO()
-    plain: Any = {"text.parse_math": False, "text.usetex": False, "svg.hashsalt": draw.__name__}
+    plain: Any = {"text.parse_math": False, "text.usetex": False, "svg.hashsalt": name}
     with rc_context(plain), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a class name in another script: boxes
-        draw(*content).savefig(file, format=format, **how)
-    return file.getvalue()
+        yield
 
 
 def per_class_accuracy(accuracy: Mapping[str, Mapping[str, float]], width: float = 8.0) -> Figure:
