@@ -112,14 +112,14 @@ def run() -> Run:
 def set_params(**changes: object) -> None:
     """Change values of params.yaml: section__key=value."""
     path = Path("params.yaml")
-    content = yaml.safe_load(path.read_text())
+    content = yaml.load(path.read_text(), yaml.CSafeLoader)
     for name, value in changes.items():
         section, _, key = name.partition("__")
         if key:
             content[section][key] = value
         else:
             content[section] = value
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper))
 
 
 def image_folder(path: Path, per_class: dict[str, int], split: str = "train", size: int = 6, seed: int = 0) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -80,13 +82,19 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path} is not valid YAML: byte {error.start} is not UTF-8") from None
 
 
-def parse(text: str, path: Path) -> object:
+def parse(text: str, path: Path) -> Any:
     """Read YAML 1.2: plain values alone, no anchors, no tags.
 
     Raises:
         UserError: naming the line, if it is none.
 
     """
+    return deepcopy(_parsed(text, path))
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, path: Path) -> Any:
+    """Do so once for one text, which a command asks for up to four times."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.tokens import AnchorToken

@@ -21,6 +21,12 @@ def test_command_line_overrides_a_value(project: Path) -> None:
     assert load().lca.lambda_ == 1.0
 
 
+def test_what_was_given_once_does_not_stay(project: Path) -> None:
+    before = load()
+    assert load({"lca.lambda": 7.0, "decoders": ["class-sum"]}).lca.lambda_ == 7
+    assert load() == before
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
