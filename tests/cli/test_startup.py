@@ -64,6 +64,7 @@ except SystemExit as end:
         raise
 with open(os.environ["SPIED"], "w") as file:
     json.dump([first.loaded or [], [*sys.modules]], file)
+os._exit(0)
 """
 
 

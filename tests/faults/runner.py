@@ -29,17 +29,18 @@ def load() -> Any:
     import importlib
     import pkgutil
 
-    import matplotlib.pyplot  # noqa: F401
     import sklearn.datasets  # noqa: F401
 
     import dseld_cli
     from dseld_cli.cli.app import app
+    from dseld_cli.evaluation import plots
     from dseld_cli.store import spec
 
     for found in pkgutil.walk_packages(dseld_cli.__path__, "dseld_cli."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
     spec.ROWS = 16  # small stores of many chunks
+    plots.png = lambda draw, *content: draw.__name__.encode()  # what is tried is how files come and go
     return app
 
 

@@ -12,6 +12,7 @@ from dseld_cli import store
 from dseld_cli.decoders.class_sum import ClassSum
 from dseld_cli.deploy.fixed_point import Overflow
 from dseld_cli.errors import Diverged, DoesNotFit
+from dseld_cli.evaluation import report
 from dseld_cli.evaluation.deploy_settings import SCALES, cheapest, finest, fitted_two_layers, lost
 from dseld_cli.evaluation.deployment import Coded, Deployment, agreement, refusing
 from dseld_cli.evaluation.trial import Exemplars, Sample
@@ -183,6 +184,7 @@ def test_the_report_names_a_damaged_file_of_figures(
     monkeypatch.chdir(tmp_path / "digits")
     Path(file).parent.mkdir(parents=True)
     Path(file).write_bytes(content)
+    monkeypatch.setattr(report, "drawings", lambda *_: [])
     assert file in run("report", ok=False).stderr
 
 

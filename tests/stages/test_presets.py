@@ -62,7 +62,12 @@ def imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 LAYOUTS = {"mnist": mnist, "cifar10": cifar10, "cifar100": cifar100, "imagenet": imagenet}
 
 
-@pytest.mark.parametrize("row", ACCURACY, ids=lambda row: row.preset)
+QUICK = ("mnist", "cifar10-resnet50", "cifar100-efficientnet_v2_s", "imagenet-resnet152")
+"""Each data set, and each network, once."""
+ROWS = [pytest.param(row, id=row.preset, marks=[] if row.preset in QUICK else pytest.mark.slow) for row in ACCURACY]
+
+
+@pytest.mark.parametrize("row", ROWS)
 def test_a_row_of_the_paper_runs(row: Accuracy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     root = tmp_path / "sets"
     root.mkdir()
