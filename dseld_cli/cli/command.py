@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from dseld_cli.cli.commands import plain_flag
-from dseld_cli.cli.options import arranged, field, option_name, parameter_name, setting, value_of
+from dseld_cli.cli.options import arranged, field, option_name, parameter_name, setting, told, value_of
 from dseld_cli.runtime.text import line
 
 if TYPE_CHECKING:
@@ -104,9 +104,8 @@ class Command(TyperCommand):
         for param in self.params:
             if param.param_type_name == "argument":
                 param.display_type_rich = lambda ctx: ""  # type: ignore[attr-defined]
-            key = keys.get(param.name or "")
-            if key and (here := _value(values, key)):
-                param.help = param.help.replace(f"({key})", f"({key}: {here})")  # type: ignore[attr-defined]
+            if key := keys.get(param.name or ""):
+                param.help = told(key, _value(values, key))  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
     def get_help_option(self, ctx: Any) -> Any:
@@ -205,9 +204,9 @@ def _keep(given: Mapping[str, object], save: bool) -> None:
         for key, value in given.items()
         if not key.startswith("run.") and _value(here, key) != line(_plain(value), 80)
     }
-    told = ", ".join(f"{key} {_plain(value)}" for key, value in other.items())
+    listed = ", ".join(f"{key} {_plain(value)}" for key, value in other.items())
     if other and save:
         edit(other)
-        say(f"params.yaml: {told}")
+        say(f"params.yaml: {listed}")
     elif other:
-        say(f"not in params.yaml, from which dvc repro runs: {told}; --save keeps it there")
+        say(f"not in params.yaml, from which dvc repro runs: {listed}; --save keeps it there")

@@ -36,12 +36,18 @@ METAVARS = {
 
 def field(key: str) -> FieldInfo:
     """Field of the schema that a dotted key names."""
-    model: Any = Params
-    *sections, leaf = key.split(".")
-    for section in sections:
-        model = model.model_fields[section].annotation
-    found: FieldInfo = next(f for name, f in model.model_fields.items() if (f.alias or name) == leaf)
+    section, name = _place(key)
+    found: FieldInfo = section.model_fields[name]
     return found
+
+
+def _place(key: str) -> tuple[Any, str]:
+    """Part of the schema, and name there, of a dotted key."""
+    section: Any = Params
+    *parts, leaf = key.split(".")
+    for part in parts:
+        section = section.model_fields[part].annotation
+    return section, next(name for name, its in section.model_fields.items() if (its.alias or name) == leaf)
 
 
 def option_name(key: str) -> str:
@@ -61,7 +67,7 @@ def setting(key: str, panel: str = PANEL) -> inspect.Parameter:
     names = [option_name(key)] if not is_flag else [f"{option_name(key)}/{option_name(key).replace('--', '--no-')}"]
     option = typer.Option(
         *names,
-        help=told(key) + (" May be given again." if is_list else ""),
+        help=f"({key})",  # a help page tells all
         metavar="" if is_flag else METAVARS.get(key, "N" if takes_numbers(key) else "NAME"),
         rich_help_panel=panel,
     )
@@ -71,10 +77,18 @@ def setting(key: str, panel: str = PANEL) -> inspect.Parameter:
     )
 
 
-def told(key: str) -> str:
-    """Tell what a key is, and its name, for a help page; brackets are not taken for markup."""
-    text = " ".join((field(key).description or "").split())
-    return re.sub(r"(\[[a-z#/@][^\[]*?\])", r"\\\1", text) + f" [dim]({key})[/dim]"
+def told(key: str, value: str | None = None) -> str:
+    """Tell what a key is, its name and its value, for a help page; brackets are not taken for markup."""
+    from dseld_cli.config.described import descriptions
+
+    section, name = _place(key)
+    text = descriptions(section).get(name, "")
+    again = " May be given again." if get_origin(_bare(field(key).annotation)) is list else ""
+    return f"{_plainly(text)} [dim]({key}{'' if value is None else f': {_plainly(value)}'})[/dim]{again}"
+
+
+def _plainly(text: str) -> str:
+    return re.sub(r"(\[[a-z#/@][^\[]*?\])", r"\\\1", text)
 
 
 def value_of(key: str, text: object) -> object:

@@ -18,6 +18,7 @@ def run() -> None:
     sys.stdout, sys.stderr = sys.stdout or nowhere(), sys.stderr or nowhere()  # a shell may have closed them: >&-
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
         signal.signal(signal.SIGINT, _end)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looked for in all that is installed, every time
     gc.disable()  # nothing of what is imported is garbage: to look through it takes a tenth of the time
     from dseld_cli.cli.app import app
 

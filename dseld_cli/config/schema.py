@@ -31,7 +31,7 @@ Baseline = Literal["nearest-class-mean", "cosine-knn", "logistic-regression"]
 class Section(BaseModel):
     """A part of params.yaml: no key beyond these, no type but the right one, no change after reading."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 class Data(Section):

@@ -10,6 +10,7 @@ import typer
 
 import dseld_cli
 from dseld_cli.cli.app import app
+from dseld_cli.cli.options import told
 from tests.conftest import Run, set_params
 
 COMMANDS = ["extract", "build-dict", "gramian", "encode", "decode", "evaluate", "add-exemplars"]
@@ -122,7 +123,7 @@ def test_every_option_of_a_key_is_documented_by_its_field() -> None:
     for command in get_command(app).commands.values():  # type: ignore[attr-defined]
         for parameter in command.params:
             if "__" in parameter.name:
-                assert re.search(r"\w.* \[dim\]\([a-z_]+\.[a-z_]+\)", parameter.help)
+                assert re.search(r"\w.* \[dim\]\([a-z_]+\.[a-z_]+\)", told(parameter.name.replace("__", ".")))
             elif parameter.param_type_name == "option":
                 assert parameter.help
 

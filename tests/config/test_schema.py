@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from dseld_cli.config.described import descriptions
 from dseld_cli.config.schema import Params
 from tests.conftest import ROOT
 
@@ -15,7 +16,7 @@ def documented(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from documented(kind, f"{key}.")
         else:
-            yield key, " ".join((field.description or "").split())
+            yield key, descriptions(model).get(name, "")
 
 
 def commented(text: str) -> Iterator[tuple[str, str]]:
