@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -92,7 +93,8 @@ def extract(
         unused = [key for key, value in given.settings.items() if value is not None and not key.startswith("run.")]
         if unused:
             raise UserError(f"{option_name(unused[0])}: features that are taken in are not extracted; leave it out")
-        memory = given.load().run.memory
+        own = {key: value for key, value in given.settings.items() if value is not None}
+        memory = replace(given, settings=own).load().run.memory
         return _bring(from_npz, from_npy, split, extractor, output and expanded(output), memory)
     params = given.load()
     if split and given.settings["extract.seed"] is not None and "val" in params.extract.splits:

@@ -54,7 +54,7 @@ def from_npz(path: Path, memory: int) -> Given:
     found, names = npz.arrays(path, WANTED, arrays_within(memory, 0, "any array"))
     if missing := [name for name in ("features", "labels") if name not in found]:
         raise UserError(f"{path} has no array {missing[0]}; it has {line(', '.join(names), 80) or 'none'}")
-    return _given(path, memory, found)
+    return _given(path, path, memory, found)
 
 
 def from_npy(features: Path, labels: Path, memory: int) -> Given:
@@ -64,10 +64,10 @@ def from_npy(features: Path, labels: Path, memory: int) -> Given:
         UserError: if the files are not such ones, or there are too many images for the memory budget.
 
     """
-    return _given(features, memory, {"features": npz.array(features), "labels": npz.array(labels)})
+    return _given(features, labels, memory, {"features": npz.array(features), "labels": npz.array(labels)})
 
 
-def _given(path: Path, memory: int, found: dict[str, Array]) -> Given:
+def _given(path: Path, labels: Path, memory: int, found: dict[str, Array]) -> Given:
     features = found["features"]
     if features.ndim != 2 or not features.size or features.dtype.kind not in "fiu":
         raise UserError(
@@ -75,14 +75,14 @@ def _given(path: Path, memory: int, found: dict[str, Array]) -> Given:
             f"{features.shape}"
         )
     n = len(features)
-    for name in ("labels", "source"):
+    for file, name in ((labels, "labels"), (path, "source")):
         if name in found and found[name].shape != (n,):
-            raise UserError(f"{path}: {name} should have {n} entries, as features; got {found[name].shape}")
+            raise UserError(f"{file}: {name} should have {n} entries, as features; got {found[name].shape}")
     text = sum(found[name].nbytes for name in ("labels", "source", "classes") if name in found)
     arrays_within(memory, n * BYTES_PER_IMAGE + 4 * text, f"labels and names of {n} images")
     classes = _names(path, "classes", found["classes"]) if "classes" in found else None
     source = _told_apart(path, _names(path, "source", found["source"])) if "source" in found else None
-    numbers, names = _classes(path, found["labels"], classes)
+    numbers, names = _classes(labels, found["labels"], classes)
     extractor = _extractor(path, found["extractor"]) if "extractor" in found else None
     return Given(features, numbers, names, source or [f"{path.name}/{row}" for row in range(n)], extractor)
 

@@ -167,11 +167,21 @@ def to_8_bit(image: Image.Image, kind: str | None = None, bits: int = 16) -> Ima
     if image.mode.startswith("I"):
         if image.mode == "I" and kind not in SIXTEEN_BITS:
             raise ValueError("its pixels are 32-bit or signed integers of unknown scale; save it with 8 or 16 bits")
-        return Image.fromarray((np.asarray(image, np.uint32) >> (bits - 8)).astype(np.uint8))
+        return _upper_bits(image, bits)
     mode = "L" if image.mode in GREY else "RGB"
     if not image.has_transparency_data:
         return image.convert(mode)
     return _on_white(image.convert("RGBA"), mode)
+
+
+def _upper_bits(image: Image.Image, bits: int) -> Image.Image:
+    """Keep the upper 8 bits of grey integers; of the one value that a PNG may call transparent, white."""
+    pixels, clear = np.asarray(image, np.uint32), image.info.get("transparency")
+    grey = Image.fromarray((pixels >> (bits - 8)).astype(np.uint8))
+    if not isinstance(clear, int):
+        return grey
+    alpha = Image.fromarray(np.where(pixels == clear, 0, 255).astype(np.uint8))
+    return _on_white(Image.merge("LA", (grey, alpha)).convert("RGBA"), "L")
 
 
 def _on_white(clear: Image.Image, mode: str) -> Image.Image:

@@ -12,7 +12,7 @@ from dseld_cli import store
 from dseld_cli.backbones.base import GIVEN, backbone
 from dseld_cli.backbones.blocks import by_workers
 from dseld_cli.backbones.extraction import Work, extract, require_whole, sensible
-from dseld_cli.config.schema import Params
+from dseld_cli.config.schema import Extract, Params
 from dseld_cli.dictionary.additions import classes_of
 from dseld_cli.errors import DoesNotFit, OutOfDate, StoreDamaged, UserError
 from dseld_cli.images.external_features import Given
@@ -40,6 +40,8 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
     arguments = (settings.backbone, settings.weights, params.run.device, settings.image_size, settings.precision)
     with doing("loading the backbone"):
         extractor = backbone(*arguments)
+    if unused := _unused(settings):
+        warn(f"{', '.join(unused)}: not used, as backbone none takes pixels as they are")
     if extractor.identity["weights"] == "random":
         warn("--weights random: an untrained network's features mean nothing; use them for tests only")
     skip, memory = settings.broken == "skip", params.run.memory
@@ -53,6 +55,13 @@ def run(params: Params, split: str | None = None, output: Path | None = None) ->
             facts: dict[str, Any] = {"dataset": params.data.dataset, "split": name, **drawn(settings)}
             left = " (val's left out)" if name == "train" and "val" in settings.splits else ""
             extract(images, extractor, output or paths.features(name), facts, work, blocks).report(left)
+
+
+def _unused(settings: Extract) -> list[str]:
+    """Name settings that mean nothing to pixels, and are set all the same."""
+    plain = {"weights": "default", "image_size": "default", "precision": "float32"}
+    said = [f"{key} {getattr(settings, key)}" for key, value in plain.items() if getattr(settings, key) != value]
+    return said if settings.backbone == "none" else []
 
 
 def _require_place(path: Path, split: str) -> None:

@@ -189,6 +189,14 @@ def test_a_compression_that_is_not_known_is_one_line(tmp_path: Path) -> None:
         from_npz(path, MEMORY)
 
 
+@pytest.mark.parametrize(("labels", "said"), [(np.arange(2), "3 entries"), (np.ones(3), "whole numbers")])
+def test_labels_in_a_file_of_their_own_are_refused_by_its_name(tmp_path: Path, labels: np.ndarray, said: str) -> None:
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    np.save(tmp_path / "y.npy", labels)
+    with pytest.raises(UserError, match=rf"y\.npy: labels should .*{said}"):
+        from_npy(tmp_path / "x.npy", tmp_path / "y.npy", MEMORY)
+
+
 def test_a_npy_file_that_is_cut_short_is_one_line(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.arange(3))
     (tmp_path / "x.npy").write_bytes(npy(FEATURES)[:-1])

@@ -102,6 +102,7 @@ def test_12_bit_samples_keep_their_upper_8(tmp_path: Path) -> None:
         ("LA", "drawing.png", {}),
         ("P", "drawing.png", {"transparency": 0}),
         ("RGB", "drawing.png", {"transparency": (255, 0, 255)}),
+        ("I;16", "drawing.png", {"transparency": 40000}),
         ("RGBA", "drawing.webp", {"lossless": True}),
         ("RGBA", "drawing.tif", {}),
     ],
@@ -114,6 +115,8 @@ def test_a_black_drawing_on_transparency_is_seen_on_white(
     if mode == "P":
         drawing = Image.fromarray(ink.astype(np.uint8))
         drawing.putpalette([0, 0, 0] * 256)
+    elif mode == "I;16":
+        drawing = Image.fromarray(np.where(ink, 0, 40000).astype(np.uint16))
     elif mode == "RGB":
         drawing = Image.fromarray(np.where(ink[..., None], 0, (255, 0, 255)).astype(np.uint8))
     else:

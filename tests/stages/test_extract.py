@@ -259,7 +259,8 @@ def test_features_made_elsewhere_join_the_pipeline(project: Path, run: Run) -> N
     for split, n in (("train", 60), ("test", 15)):
         labels = np.arange(n) % 3
         np.savez(f"{split}.npz", features=centres[labels] + rng.normal(size=(n, 16)), labels=labels)
-        run(f"extract --from-npz {split}.npz --split {split} --extractor dino")
+        said = run(f"extract --from-npz {split}.npz --split {split} --extractor dino").stdout
+        assert said.startswith(f"dseld extract: split {split}, from-npz {split}.npz, extractor dino\n")
     assert features("train").info.extractor == {"backbone": "dino", "weights": "given", "transform": "given"}
     for command in ("build-dict", "encode", "decode"):
         run(command)
@@ -268,6 +269,12 @@ def test_features_made_elsewhere_join_the_pipeline(project: Path, run: Run) -> N
     np.save("y.npy", np.array(["1", "2"]))
     run("extract --from-npy x.npy y.npy --split test --extractor clip")
     assert "was extracted with backbone clip" in run("encode", ok=False).stderr
+
+
+def test_settings_of_a_network_are_not_used_for_pixels_and_that_is_said(project: Path, run: Run) -> None:
+    said = run("extract --limit-per-class 2 --backbone none --image-size 64 --precision bfloat16").stderr
+    assert "warning: image_size 64, precision bfloat16: not used, as backbone none takes pixels as they are" in said
+    assert "not used" not in run("extract --limit-per-class 2").stderr
 
 
 @pytest.mark.parametrize(
