@@ -90,12 +90,7 @@ def extract(
     if output and not split:
         raise UserError("--output takes one split: add --split train or --split test")
     if from_npz or from_npy:
-        unused = [key for key, value in given.settings.items() if value is not None and not key.startswith("run.")]
-        if unused:
-            raise UserError(f"{option_name(unused[0])}: features that are taken in are not extracted; leave it out")
-        own = {key: value for key, value in given.settings.items() if value is not None}
-        memory = replace(given, settings=own).load().run.memory
-        return _bring(from_npz, from_npy, split, extractor, output and expanded(output), memory)
+        return _bring(given, from_npz, from_npy, split, extractor, output and expanded(output))
     params = given.load()
     if split and given.settings["extract.seed"] is not None and "val" in params.extract.splits:
         raise UserError("--seed with one split: train and val are drawn together; set extract.seed in params.yaml")
@@ -105,23 +100,27 @@ def extract(
 
 
 def _bring(
+    given: Given,
     from_npz: Path | None,
     from_npy: tuple[Path, Path] | None,
     split: str | None,
     extractor: str | None,
     output: Path | None,
-    memory: int,
 ) -> None:
+    own = {key: value for key, value in given.settings.items() if value is not None}
+    if unused := [key for key in own if not key.startswith("run.")]:
+        raise UserError(f"{option_name(unused[0])}: features that are taken in are not extracted; leave it out")
+    memory = replace(given, settings=own).load().run.memory
     if not split:
         raise UserError("--from-npz and --from-npy take in one split: add --split train, val or test")
-    from dseld_cli.images import external_features as given
+    from dseld_cli.images import external_features
     from dseld_cli.stages import extract as stage
 
     if from_npy:
         features, labels = map(expanded, from_npy)
-        found = given.from_npy(features, labels, memory)
+        found = external_features.from_npy(features, labels, memory)
     else:
-        found = given.from_npz(expanded(from_npz or Path()), memory)
+        found = external_features.from_npz(expanded(from_npz or Path()), memory)
     stage.bring(found, split, extractor, output)
 
 
