@@ -93,7 +93,13 @@ def backbone(
     """
     settings = Settings(weights, device, None if image_size == "default" else int(image_size), precision)
     entry = _entry(name)
-    found = _loaded(entry)(name, settings)
+    family = _loaded(entry)
+    try:
+        found = family(name, settings)
+    except TypeError as error:
+        if entry.value.startswith("dseld_cli."):
+            raise
+        raise UserError(f"extract.backbone: {_described(entry)}: {error}: its author can mend that") from error
     identity = getattr(found, "identity", {})
     if missing := [key for key in REQUIRED if not isinstance(identity.get(key), str)]:
         raise UserError(

@@ -79,16 +79,14 @@ def setting(key: str, panel: str = PANEL) -> inspect.Parameter:
 
 def told(key: str, value: str | None = None) -> str:
     """Tell what a key is, its name and its value, for a help page; brackets are not taken for markup."""
+    from rich.markup import escape
+
     from dseld_cli.config.described import descriptions
 
     section, name = _place(key)
     text = descriptions(section).get(name, "")
     again = " May be given again." if get_origin(_bare(field(key).annotation)) is list else ""
-    return f"{_plainly(text)} [dim]({key}{'' if value is None else f': {_plainly(value)}'})[/dim]{again}"
-
-
-def _plainly(text: str) -> str:
-    return re.sub(r"(\[[a-z#/@][^\[]*?\])", r"\\\1", text)
+    return f"{escape(text)} [dim]{escape(f'({key})' if value is None else f'({key}: {value})')}[/dim]{again}"
 
 
 def value_of(key: str, text: object) -> object:

@@ -89,7 +89,7 @@ def extract(
         return table()
     if output and not split:
         raise UserError("--output takes one split: add --split train or --split test")
-    if from_npz or from_npy:
+    if from_npz or from_npy or extractor:
         return _bring(given, from_npz, from_npy, split, extractor, output and expanded(output))
     params = given.load()
     if split and given.settings["extract.seed"] is not None and "val" in params.extract.splits:
@@ -100,17 +100,15 @@ def extract(
 
 
 def _bring(
-    given: Given,
-    from_npz: Path | None,
-    from_npy: tuple[Path, Path] | None,
-    split: str | None,
-    extractor: str | None,
+    given: Given, from_npz: Path | None, from_npy: tuple[Path, Path] | None, split: str | None, extractor: str | None,
     output: Path | None,
-) -> None:
+) -> None:  # fmt: skip
     own = {key: value for key, value in given.settings.items() if value is not None}
     if unused := [key for key in own if not key.startswith("run.")]:
         raise UserError(f"{option_name(unused[0])}: features that are taken in are not extracted; leave it out")
     memory = replace(given, settings=own).load().run.memory
+    if bool(from_npz) == bool(from_npy):
+        raise UserError("--extractor names what made features: take them in by --from-npz or --from-npy, one of them")
     if not split:
         raise UserError("--from-npz and --from-npy take in one split: add --split train, val or test")
     from dseld_cli.images import external_features

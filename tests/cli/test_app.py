@@ -55,6 +55,17 @@ def test_help_tells_what_a_key_is_and_its_value_here(project: Path, run: Run, mo
     assert "pip install 'dseld[lite]', weights" in " ".join(run("extract --help").stdout.split())
 
 
+@pytest.mark.parametrize("value", [r"\[/x]", r"folder:C:\pics\[new]", "[red]", "[/dim])", "a\\"])
+def test_help_shows_a_value_as_it_is(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    set_params(data__dataset=value)
+    assert f"(data.dataset: {value})" in " ".join(run("extract --help").stdout.split())
+
+
+def test_an_argument_that_is_missing_is_told_by_its_command(run: Run) -> None:
+    assert "`dseld encode --help` tells more" in run("encode --lambda", ok=False).stderr
+
+
 def test_version(run: Run) -> None:
     assert run("--version").stdout.strip() == f"dseld {dseld_cli.__version__}"
 

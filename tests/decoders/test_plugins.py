@@ -51,12 +51,16 @@ MISTAKES = {
     "train-decoder --decoder power-sum": "decoder power-sum is not trained: list it in params.yaml under decoders",
     "train-decoder --decoder class-sum": "decoder class-sum is not trained",
     "decode --decoder broken": "cannot be imported",
+    "decode --decoder silent": "decoder silent has no scores(codes, given)",
+    "decode --decoder other": "decoder other: ",
 }
 POINTS = """[dseld.decoders]
 power-sum = own_decoder:PowerSum
 weighted = weighted:Weighted
 class-sum = weighted:Weighted
 broken = no_such_module:Nothing
+silent = decimal:Decimal
+other = decimal:Decimal.from_float
 """
 
 

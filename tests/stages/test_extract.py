@@ -281,6 +281,8 @@ def test_settings_of_a_network_are_not_used_for_pixels_and_that_is_said(project:
     ("options", "said"),
     [
         ("--from-npz x.npz", "take in one split"),
+        ("--from-npz x.npz --from-npy x.npy y.npy --split train", "by --from-npz or --from-npy, one of them"),
+        ("--split train --extractor x", "--extractor names what made features: take them in by --from-npz"),
         ("--from-npz x.npz --split train", "--extractor NAME is needed"),
         ("--from-npz bad.npz --split train --extractor x", "bad.npz/1 has features that are not finite"),
         ("--split dev", "'dev' is not one of 'train', 'val', 'test'"),
