@@ -93,13 +93,7 @@ def backbone(
     """
     settings = Settings(weights, device, None if image_size == "default" else int(image_size), precision)
     entry = _entry(name)
-    family = _loaded(entry)
-    try:
-        found = family(name, settings)
-    except TypeError as error:
-        if entry.value.startswith("dseld_cli."):
-            raise
-        raise UserError(f"extract.backbone: {_described(entry)}: {error}: its author can mend that") from error
+    found = _made(entry, name, settings)
     identity = getattr(found, "identity", {})
     if missing := [key for key in REQUIRED if not isinstance(identity.get(key), str)]:
         raise UserError(
@@ -131,16 +125,18 @@ def _entry(name: str) -> EntryPoint:
     return FAMILIES.get(family) or installed().get(family) or OTHERS
 
 
-def _loaded(entry: EntryPoint) -> Family:
+def _made(entry: EntryPoint, name: str, settings: Settings) -> Backbone:
     if entry.value.startswith("dseld_cli."):
-        family: Family = entry.load()
-        return family
+        return entry.load()(name, settings)  # type: ignore[no-any-return]
     try:
-        family = entry.load()
+        family: Family = entry.load()
     except Exception as error:  # a package's import may fail in any way
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"extract.backbone: {_described(entry)} cannot be loaded ({reason[:200]})") from error
-    return family
+    try:
+        return family(name, settings)
+    except TypeError as error:
+        raise UserError(f"extract.backbone: {_described(entry)}: {error}: its author can mend that") from error
 
 
 def _described(entry: EntryPoint) -> str:

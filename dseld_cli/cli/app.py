@@ -43,7 +43,7 @@ class Commands(TyperGroup):
             sys.stdout = nowhere()  # so that the last flush is quiet, too
             code = BROKEN_PIPE
         except Exception as error:
-            code = _fail(error, debug, next((word for word in given if word in self.commands), None))
+            code = _fail(error, debug)
         if code == INTERRUPTED:
             print(SAID, file=sys.stderr)
         sys.exit(code if isinstance(code, int) else 0)
@@ -53,10 +53,10 @@ class Commands(TyperGroup):
         return plain_flag(super().get_help_option(ctx))
 
 
-def _fail(error: Exception, debug: bool, command: str | None) -> int:
+def _fail(error: Exception, debug: bool) -> int:
     if hasattr(error, "format_message"):  # Typer's own, about how the command was spelled
         context = getattr(error, "ctx", None)
-        where = context.command_path if context else f"dseld {command or ''}".strip()
+        where = context.command_path if context else "dseld"
         said = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
         print(line(f"error: {said}; `{where} --help` tells more"), file=sys.stderr)
         return USER

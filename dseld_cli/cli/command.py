@@ -108,6 +108,15 @@ class Command(TyperCommand):
                 param.help = told(key, _value(values, key))  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what follows; a mistake says whose it is, which Typer leaves out where an option lacks its value."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
     def get_help_option(self, ctx: Any) -> Any:
         """Give -h without a kind of value."""
         return plain_flag(super().get_help_option(ctx))
@@ -152,15 +161,17 @@ def command(
     panels = arranged(settings)
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
-        commands[function.__name__.replace("_", "-")] = lambda: _made(function, panel, panels, can_save)
+        name = function.__name__.replace("_", "-")
+        commands[name] = lambda: _made(name, function, panel, panels, can_save)
         return function
 
     return declare
 
 
-def _made(function: Callable[..., None], panel: str, panels: Mapping[str, str], can_save: bool) -> Any:
+def _made(
+    name: str, function: Callable[..., None], panel: str, panels: Mapping[str, str], can_save: bool
+) -> Any:  # fmt: skip
     """Make a command of a function, and of the settings that it overrides, each with the panel of its help page."""
-    name = function.__name__.replace("_", "-")
     derived = [setting(key, *([panel] if panel else [])) for key, panel in panels.items()]
     late = [option for option in derived if option.name in map(parameter_name, LATE)]
     early = [option for option in derived if option not in late]

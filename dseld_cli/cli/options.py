@@ -85,7 +85,7 @@ def told(key: str, value: str | None = None) -> str:
 
     section, name = _place(key)
     text = descriptions(section).get(name, "")
-    again = " May be given again." if get_origin(_bare(field(key).annotation)) is list else ""
+    again = " May be given again." if get_origin(_bare(section.model_fields[name].annotation)) is list else ""
     return f"{escape(text)} [dim]{escape(f'({key})' if value is None else f'({key}: {value})')}[/dim]{again}"
 
 

@@ -81,7 +81,9 @@ def decoder(name: str, options: Mapping[str, object] | None = None) -> Decoder:
             raise UserError(f"decoder {name} has no option {quoted(key)}: {there}")
     try:
         made: Decoder = cls(**{key: _parsed(value, known[key]) for key, value in (options or {}).items()})
-    except (TypeError, ValueError) as error:  # a stranger's class may be made in other ways
+    except (TypeError, ValueError) as error:
+        if name in BUILT_IN and isinstance(error, TypeError):  # a stranger's class may be made in other ways; ours, not
+            raise
         raise UserError(f"decoder {name}: {error}") from error
     if not callable(getattr(made, "scores", None)):
         raise UserError(f"decoder {name} has no scores(codes, given): its author can mend that")

@@ -1,14 +1,14 @@
 """Versions of a growing dictionary: DVC keeps, restores and replays them, and stores only what is new."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from dseld_cli import store
-from tests.conftest import image_folder
+from tests.conftest import image_folder, set_params
 from tests.pipeline.test_dvc import PROJECT, ROOT, call, ran
 
 GROWTH = ["add-exemplars", "gramian", "encode", "encode-train", "decode@class-sum", "baselines", "evaluate"]
@@ -16,12 +16,8 @@ GROWTH = ["add-exemplars", "gramian", "encode", "encode-train", "decode@class-su
 
 
 def change_params(clone: Path, **changes: object) -> None:
-    path = clone / "params.yaml"
-    content = yaml.safe_load(path.read_text())
-    for name, value in changes.items():
-        section, _, key = name.partition("__")
-        (content[section] if key else content)[key or section] = value
-    path.write_text(yaml.safe_dump(content))
+    with contextlib.chdir(clone):
+        set_params(**changes)
 
 
 def commit(clone: Path, message: str) -> None:
