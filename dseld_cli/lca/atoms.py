@@ -52,6 +52,11 @@ class Atoms:
             for start in range(0, len(block), TILE):
                 yield rows.start + start, block[start : start + TILE]
 
+    def every(self, nth: int) -> Float32:
+        """Every n-th atom, from the first on."""
+        parts = [block[-first % nth :: nth] for first, block in self.whole_blocks()]
+        return np.concatenate(parts)
+
 
 class Rows:
     """The atoms that any working set of a batch holds: all, where they are in memory; else those fetched so far."""

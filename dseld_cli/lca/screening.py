@@ -116,18 +116,19 @@ class Sketch:
 
     @classmethod
     def of(cls, atoms: Atoms) -> Sketch:
-        """Project on the directions of the first atoms, by one power iteration."""
-        d = max(1, atoms.shape[1] // SKETCHED)
-        projected = np.empty((atoms.shape[0], d), np.float32)
-        basis = np.zeros((d, atoms.shape[1]), np.float32)
+        """Project on the directions of TILE atoms from all over, by one power iteration.
+
+        Atoms often stand in the order of their classes: the first ones would know one of these alone.
+        """
+        sample = atoms.every(-(-atoms.shape[0] // TILE))
+        d = min(len(sample), max(1, atoms.shape[1] // SKETCHED))
+        some = sample[:: len(sample) // d][:d]
+        with threads_per_operation(1):
+            basis = np.linalg.qr(product(sample.T, product(sample, some.T)))[0].T.astype(np.float32)
+        projected = np.empty((atoms.shape[0], len(basis)), np.float32)
         for first, block in atoms.tiles():
-            if first == 0:
-                some = block[:: max(1, len(block) // d)][:d]
-                with threads_per_operation(1):
-                    basis = np.linalg.qr(product(block.T, product(block, some.T)))[0].T.astype(np.float32)
-                projected = projected[:, : len(basis)]
             projected[first : first + len(block)] = product(block, basis.T)
-        return cls(basis, np.ascontiguousarray(projected))
+        return cls(basis, projected)
 
     def products(self, references: Float32, products: Products) -> Iterator[tuple[int, Float32]]:
         """Yield (first, products (r, rows)) with references (r, d), by tiles, or at once for few references."""

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dseld_cli.lca import certificate, encoder, on_torch, path, screening, search, working_set
-from dseld_cli.lca.atoms import Atoms
+from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Certificates, Precision, certify
 from dseld_cli.lca.encoder import Encoder
 from dseld_cli.lca.recurrence import LCAParams, unstable
@@ -225,6 +225,23 @@ def test_an_image_of_zeros_has_no_references_and_no_code():
     assert coded.report.proved[1]
     assert coded.codes.firing[1].sum() == 0
     assert_same(coded, S, Phi, LCAParams(2.0, 100.0, 100))
+
+
+@pytest.mark.parametrize("order", ["by class", "shuffled"])
+def test_a_sketch_is_near_the_best_directions_in_whatever_order_atoms_stand(order):
+    rng = np.random.default_rng(5)
+    classes = [rng.standard_normal((TILE, 6)) @ rng.standard_normal((6, 64)) for _ in range(4)]
+    Phi = unit(np.concatenate(classes) + 0.5 * rng.standard_normal((4 * TILE, 64)))
+    Phi = Phi if order == "by class" else rng.permutation(Phi)
+
+    sketch = screening.Sketch.of(Atoms.of(Phi))
+    singular = np.linalg.svd(Phi, compute_uv=False)
+    best = (singular[: len(sketch.basis)] ** 2).sum()
+
+    assert (sketch.projected**2).sum() > 0.9 * best
+    np.testing.assert_allclose(sketch.basis @ sketch.basis.T, np.eye(16), atol=1e-5)
+    in_blocks = screening.Sketch.of(Atoms(Phi.shape, blocks(Phi, rows=1000)))
+    np.testing.assert_array_equal(in_blocks.basis, sketch.basis)
 
 
 def test_the_strongest_are_kept_with_what_belongs_to_them_and_the_floor_is_what_may_be_missing():
