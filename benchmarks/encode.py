@@ -26,7 +26,6 @@ What did not pay (CIFAR-10 through EfficientNet-Lite0, 50,000 atoms, two AVX512-
 - More references, so that fewer atoms are multiplied exactly (RESIDUAL 0.05): 6.8 products instead of 4.9, no faster.
 - Starting from fewer atoms (96, 144): more violators, many only because the others are missing; sets grow to 400 to 510
   instead of 360. Starting from 256 buys nothing either.
-- bfloat16 with torch's out_dtype=float32 would save the rounding of the result: there is none on the CPU.
 - oneDNN multiplies float32 two to three times as fast as MKL here (220 against 68 to 90 G multiplications a second):
   the direct recurrence, and the sub-Gramians, could gain that much, but torch offers it through private operators only.
 - Sub-Gramians in torch: MKL reaches half of what OpenBLAS (numpy) does on this processor.

@@ -1,11 +1,10 @@
-"""Products of all atoms in bfloat16, where the processor multiplies it natively, or on a GPU: the one torch module."""
+"""Products of all atoms in bfloat16 by torch, on a GPU or on a processor with AMX: the one torch module."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -19,25 +18,23 @@ from dseld_cli.lca.inhibition import AtomBlocks, GramianTiles
 from dseld_cli.lca.knots import UNIT
 from dseld_cli.lca.products import SAFETY
 from dseld_cli.lca.recurrence import Array
-from dseld_cli.runtime.engine import on_all_cores, processor_has, shares, threads_per_operation
-from dseld_cli.runtime.matrices import product
+from dseld_cli.runtime.engine import on_all_cores, shares, threads_per_operation
 
 Float32 = NDArray[np.float32]
 
 OUTPUT = 2.0**-8
-"""Unit roundoff of bfloat16, as which products of bfloat16 are returned."""
+"""Unit roundoff of bfloat16, as which a GPU returns products of bfloat16."""
 
 
-class InBfloat16:
-    """Atoms rounded to bfloat16: by their products themselves where a processor has AMX, else before.
+class OnTorch:
+    """Atoms rounded to bfloat16: on a GPU before, on a processor by their products, which take and return float32.
 
-    Processors with AMX multiply float32 that way at full speed, and sum it in float32. Others take twice as long as for
-    bfloat16, of which torch returns sums in bfloat16.
+    Processors with AMX multiply that way at full speed. Others, at worst, do not round at all.
     """
 
     def __init__(self, atoms: Atoms, device: str) -> None:
         self.atoms, self.device = atoms, torch.device(device)
-        self.rounds_itself = self.device.type == "cpu" and processor_has("amx_bf16")
+        self.on_processor = self.device.type == "cpu"
         self.kept: list[tuple[int, Float32, Tensor]] = []
 
     @cached_property
@@ -49,25 +46,19 @@ class InBfloat16:
             norm = float(np.maximum(norm, float(torch.linalg.vector_norm(rows, dim=1).max())))
             lost = torch.linalg.vector_norm(rows - rows.bfloat16().float(), dim=1)
             rounding = float(np.maximum(rounding, float(lost.max())))
-        return Precision(SAFETY * norm, SAFETY * rounding, UNIT if self.rounds_itself else OUTPUT, half=True)
+        return Precision(SAFETY * norm, SAFETY * rounding, UNIT if self.on_processor else OUTPUT, half=True)
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
         given = self._there(references)
-        if self.device.type == "cpu":
+        if self.on_processor:
             return ((first, block, self._on_cores(given, block)) for first, block in self.atoms.tiles())
         return ((first, block, _on_gpu(given, tile)) for first, block, tile in self._moved())
 
     def sketched(self, references: Float32, tile: Float32) -> Float32:
         """Products (r, rows) of a tile."""
         given = self._there(references)
-        return self._on_cores(given, tile) if self.device.type == "cpu" else _on_gpu(given, self._there(tile))
-
-    def is_faster(self) -> bool:
-        """Whether a tile is multiplied faster than in float32: not every processor that has bfloat16 gains by it."""
-        _, rows = next(iter(self.atoms.tiles()))
-        ours = self._there(rows)
-        return seconds(lambda: self._on_cores(ours, rows)) < seconds(lambda: product(rows, rows.T))
+        return self._on_cores(given, tile) if self.on_processor else _on_gpu(given, self._there(tile))
 
     def _on_cores(self, references: Tensor, tile: Float32) -> Float32:
         """Multiply a part of the tile on each core."""
@@ -76,7 +67,7 @@ class InBfloat16:
         def part(here: slice) -> None:
             torch.from_numpy(found[:, here]).copy_(references @ self._there(tile[here]).T)
 
-        with rounding_to_bfloat16() if self.rounds_itself else nullcontext():
+        with rounding_to_bfloat16():
             on_all_cores(part, shares(len(tile)))
         return found
 
@@ -91,7 +82,7 @@ class InBfloat16:
         """Rows as they are multiplied; made by one thread, as torch's others wait in a loop for more to do."""
         with threads_per_operation(1):
             here = torch.from_numpy(rows).to(self.device)
-            return here if self.rounds_itself else here.bfloat16()
+            return here if self.on_processor else here.bfloat16()
 
 
 def _on_gpu(references: Tensor, tile: Tensor) -> Float32:
@@ -130,16 +121,6 @@ def _set(now: str, formerly: str) -> None:
         _switch.fp32_precision = now
     else:
         torch.set_float32_matmul_precision(formerly)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Shortest of three runs, after one."""
-    taken = []
-    for _ in range(4):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return min(taken[1:])
 
 
 def moved(

@@ -10,6 +10,7 @@ simulate.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,12 +21,12 @@ from numpy.typing import NDArray
 from dseld_cli.lca import search
 from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Certificates
-from dseld_cli.lca.products import FEW, InFloat32, InIntegers, Products
+from dseld_cli.lca.products import FEW, InBfloat16, InFloat32, InIntegers, Products
 from dseld_cli.runtime.engine import on_all_cores, processor_has, shares, threads_per_operation
 from dseld_cli.runtime.matrices import product
 
 if TYPE_CHECKING:
-    from dseld_cli.lca.on_torch import InBfloat16
+    from dseld_cli.lca.on_torch import OnTorch
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
@@ -42,8 +43,14 @@ REFERENCES = 3
 KNOWN = 2
 """Products of a watched atom that are kept: few images have more references."""
 
-BFLOAT16_WORTHWHILE = 10**12
-"""Multiplications to come from which on torch, which takes seconds to load, is loaded to see how fast bfloat16 is."""
+PROBED = 10**11
+"""Multiplications to come from which on it pays to see how fast bfloat16 is: a second's worth of float32."""
+
+TORCH_WORTHWHILE = 10**12
+"""Multiplications to come from which on it pays to load torch, which takes seconds, for processors with AMX."""
+
+PROBE = 384
+"""References that are multiplied to see that."""
 
 
 @dataclass(frozen=True)
@@ -151,36 +158,47 @@ class Screen:
         self.sketch: Sketch | None = None
         self.in_float32 = InFloat32(atoms)
         self.in_integers: InIntegers | None = None
-        self.on_torch: InBfloat16 | None = None
-        self.faster: bool | None = None  # whether bfloat16 is, on this processor
+        self.in_bfloat16: InBfloat16 | None = None
+        self.on_torch: OnTorch | None = None
 
     def prepare(self, batch: int) -> Products:
         """Make what pays for so many images more, and choose the type of their products."""
         self.seen += batch
-        prepared = max(self.seen, self.expected) >= WORTHWHILE and self.atoms.shape[0] > TILE
+        prepared, few = max(self.seen, self.expected) >= WORTHWHILE and self.atoms.shape[0] > TILE, 4 * batch <= FEW
         if prepared and self.sketch is None:
             self.sketch = Sketch.of(self.atoms)
-        if self._pays_in_bfloat16(batch):
-            return self._in_bfloat16()
-        if prepared and 4 * batch <= FEW and self.atoms.resident is not None:
+        if self.device != "cpu":
+            return self._by_torch()
+        if not few and self.bfloat16 is not False:
+            return self._many()
+        if prepared and few and self.atoms.resident is not None:
             self.in_integers = self.in_integers or InIntegers(self.atoms.resident)
             return self.in_integers
         return self.in_float32
 
-    def _pays_in_bfloat16(self, batch: int) -> bool:
-        """Whether a batch is screened in bfloat16. For the few references of one image, torch's products are slow."""
-        if self.device != "cpu" or 4 * batch <= FEW or self.bfloat16 is not None:
-            return self.device != "cpu" or bool(4 * batch > FEW and self.bfloat16)
+    def _many(self) -> Products:
+        """Choose the type of products with many references: bfloat16 where it is faster, or asked for."""
         work = REFERENCES * max(self.seen, self.expected) * self.atoms.shape[0] * self.atoms.shape[1]
-        if self.faster is None and work > BFLOAT16_WORTHWHILE:
-            self.faster = processor_has("avx512_bf16") and self._in_bfloat16().is_faster()
-        return bool(self.faster)
+        if processor_has("amx_bf16") and work > TORCH_WORTHWHILE:
+            return self._by_torch()
+        if self.in_bfloat16 is None and (self.bfloat16 or work > PROBED) and has_bfloat16():
+            self.in_bfloat16 = InBfloat16(self.atoms)
+            self.bfloat16 = bool(self.bfloat16) or self._is_faster(self.in_bfloat16)
+        if self.bfloat16:
+            return self.in_bfloat16 or self._by_torch()
+        return self.in_float32
 
-    def _in_bfloat16(self) -> InBfloat16:
+    def _is_faster(self, products: InBfloat16) -> bool:
+        """Whether a tile is multiplied faster than in float32: not on every processor that has instructions for it."""
+        _, rows = next(iter(self.atoms.tiles()))
+        some = rows[:PROBE]
+        return seconds(lambda: products.sketched(some, rows)) < seconds(lambda: self.in_float32.sketched(some, rows))
+
+    def _by_torch(self) -> OnTorch:
         if self.on_torch is None:
-            from dseld_cli.lca.on_torch import InBfloat16
+            from dseld_cli.lca.on_torch import OnTorch
 
-            self.on_torch = InBfloat16(self.atoms, self.device)
+            self.on_torch = OnTorch(self.atoms, self.device)
         return self.on_torch
 
     def strongest(
@@ -223,6 +241,25 @@ class Screen:
         for first, block, tile in products(references):
             _collect_near(certificates, asking, tile, first, indptr, block, open_from, skip, found)
         return found
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16; only then are the kernels for it loaded."""
+    if not processor_has("avx512_bf16"):
+        return False
+    from dseld_cli.lca.bfloat16 import supported
+
+    return supported()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Shortest of three runs, after one."""
+    taken = []
+    for _ in range(4):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken[1:])
 
 
 def _collect_near(
