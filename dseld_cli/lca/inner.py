@@ -9,16 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dseld_cli.lca import block
 from dseld_cli.lca.atoms import ALIGNED
 from dseld_cli.lca.compiled import compiled
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-ROWS, COLUMNS = 4, 3
-"""Rows are taken so many at a time, which is what the registers of most processors hold."""
 PANEL = 96
 """Rows of the right side that stay in the processor's cache."""
+
+LANES = 16
+"""Features that one instruction of AVX-512 takes."""
 
 
 @compiled
@@ -42,13 +44,39 @@ def four_by_three(
 
 
 @compiled
+def six_by_four(
+    left: Float32, rows: Int64, p: int, right: Float32, columns: Int64, q: int, found: Float32
+) -> None:  # fmt: skip
+    """Write found[p : p + 6, q : q + 4], with the registers that AVX-512 has."""
+    a, b, m, n = left.ctypes.data, right.ctypes.data, left.strides[0], right.strides[0]
+    whole = left.shape[1] // LANES
+    if whole:
+        block.block_of_float32(
+            a + rows[p] * m, a + rows[p + 1] * m, a + rows[p + 2] * m, a + rows[p + 3] * m, a + rows[p + 4] * m,
+            a + rows[p + 5] * m, b + columns[q] * n, b + columns[q + 1] * n, b + columns[q + 2] * n,
+            b + columns[q + 3] * n, whole, found.ctypes.data + p * found.strides[0] + q * found.itemsize,
+            found.strides[0],
+        )  # fmt: skip
+    else:
+        found[p : p + 6, q : q + 4] = 0
+    for i in range(whole * LANES, left.shape[1]):
+        for r in range(6):
+            for c in range(4):
+                found[p + r, q + c] += left[rows[p + r], i] * right[columns[q + c], i]
+
+
+ROWS, COLUMNS, products_of_few = (6, 4, six_by_four) if block.has_float32() else (4, 3, four_by_three)
+"""Rows are taken so many at a time, which is what the processor's registers hold."""
+
+
+@compiled
 def inner_products(left: Float32, right: Float32, found: Float32) -> None:
     """Write left right^T, (m, n), of left (m, N) and right (n, N); m and n are multiples of ALIGNED."""
     rows, columns = np.arange(len(left)), np.arange(len(right))
     for panel in range(0, len(right), PANEL):
         for p in range(0, len(left), ROWS):
             for q in range(panel, min(panel + PANEL, len(right)), COLUMNS):
-                four_by_three(left, rows, p, right, columns, q, found)
+                products_of_few(left, rows, p, right, columns, q, found)
 
 
 def filled_up(rows: Float32) -> Float32:

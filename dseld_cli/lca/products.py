@@ -99,7 +99,7 @@ class InIntegers:
 
 
 class InBfloat16:
-    """Atoms rounded to bfloat16 whenever they are multiplied, with sums in float32; see `bfloat16.supported`."""
+    """Atoms rounded to bfloat16 whenever they are multiplied, with sums in float32; see `block.has_bfloat16`."""
 
     def __init__(self, atoms: Atoms) -> None:
         from dseld_cli.lca import bfloat16

@@ -247,9 +247,9 @@ def has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16; only then are the kernels for it loaded."""
     if not processor_has("avx512_bf16"):
         return False
-    from dseld_cli.lca.bfloat16 import supported
+    from dseld_cli.lca import block
 
-    return supported()
+    return block.has_bfloat16()
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dseld_cli.lca.atoms import ALIGNED, Rows, scratch
 from dseld_cli.lca.compiled import compiled
 from dseld_cli.lca.inhibition import GramianTiles
-from dseld_cli.lca.inner import COLUMNS, ROWS, four_by_three
+from dseld_cli.lca.inner import COLUMNS, ROWS, products_of_few
 from dseld_cli.lca.load import load16, load32
 
 Float32 = NDArray[np.float32]
@@ -66,7 +66,7 @@ def multiply(rows: Float32, places: Int64, known: int, w: int, found: Float32) -
     for panel in range(0, w, PANEL):
         for p in range(max(known, panel) // ROWS * ROWS, w, ROWS):
             for q in range(panel, min(panel + PANEL, p + ROWS), COLUMNS):
-                four_by_three(rows, places, p, rows, places, q, found)
+                products_of_few(rows, places, p, rows, places, q, found)
 
 
 @compiled
