@@ -85,6 +85,9 @@ class Rows:
         return 1
 
 
+KEPT = 2**23
+"""Numbers that a thread keeps room for, at most, by any name: threads stay."""
+
 _scratch = threading.local()
 
 
@@ -95,6 +98,6 @@ def scratch(name: str, size: int) -> Float32:
     """
     room: Float32 | None = getattr(_scratch, name, None)
     if room is None or len(room) < size:
-        room = np.empty(size + size // 2, np.float32)
-        setattr(_scratch, name, room)
+        room = np.empty(size + size // 2 if size <= KEPT else size, np.float32)
+        setattr(_scratch, name, room if size <= KEPT else None)
     return room[:size]

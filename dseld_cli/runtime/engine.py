@@ -6,7 +6,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -83,28 +83,43 @@ def _side_by_side(work: Callable[[T], R], tasks: Iterable[T], n: int, share: int
 
 
 def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
-    """Run many small tasks, each on one core, and return the results in order; a single one without a thread."""
+    """Run many small tasks, each on one core, and return the results in order.
+
+    The caller does what its helpers do, so that it never waits for one that is not at work.
+    """
     waiting = list(tasks)
-    side_by_side = min(cores(), len(waiting))
+    found: list[Any] = [None] * len(waiting)
+    left = iter(range(len(waiting)))
+
+    def whatever_is_next() -> None:  # a future for each task would cost more than many a task
+        _share(1)
+        try:
+            for i in left:
+                found[i] = work(waiting[i])
+        finally:
+            deque(left, maxlen=0)  # where one fails, or a person interrupts, nothing more is begun
+
+    helpers = range(min(cores(), len(waiting)) - 1)
     with threads_per_operation(1):
-        if side_by_side <= 1:
-            return [work(task) for task in waiting]
-        found: list[Any] = [None] * len(waiting)
-        left = iter(range(len(waiting)))
+        helping = [_helpers(cores() - 1).submit(whatever_is_next) for _ in helpers]
+        try:
+            whatever_is_next()
+        finally:
+            wait([future for future in helping if not future.cancel()])
+    for future in helping:
+        if not future.cancelled():
+            future.result()
+    return found
 
-        def whatever_is_next(_: int) -> None:  # a future for each task would cost more than many a task
-            try:
-                for i in left:
-                    found[i] = work(waiting[i])
-            finally:
-                deque(left, maxlen=0)  # where one fails, the others begin nothing more
 
-        with ThreadPoolExecutor(side_by_side, initializer=_share, initargs=(1,)) as pool:
-            try:
-                list(pool.map(whatever_is_next, range(side_by_side)))
-            finally:
-                deque(left, maxlen=0)  # nor where a person interrupts
-        return found
+@cache
+def _helpers(n: int) -> ThreadPoolExecutor:
+    """Threads that stay: to start one takes as long as many a task, and fresh memory for what it computes."""
+    return ThreadPoolExecutor(n, thread_name_prefix="core")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads stay with the parent
 
 
 def shares(n: int, per_core: int = 1) -> list[slice]:

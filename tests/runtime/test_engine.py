@@ -1,6 +1,8 @@
 """Tasks side by side."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -77,3 +79,34 @@ def test_where_a_task_fails_the_others_begin_nothing_more(monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match="no"):
         on_all_cores(task, range(100))
     assert len(begun) < 10
+
+
+def test_tasks_that_have_tasks_of_their_own_never_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads stay: all of them may be at work when more is asked of them."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+
+    def squares(n: int) -> list[int]:
+        return on_all_cores(lambda i: i * i, range(n))
+
+    expected = [[i * i for i in range(n)] for n in range(40)]
+    assert on_all_cores(squares, range(40)) == expected
+    assert list(in_order(squares, range(40))) == expected
+
+
+FORKED = """
+import os, warnings
+from dseld_cli.runtime.engine import on_all_cores
+warnings.simplefilter("ignore")  # Python 3.12 warns of threads at a fork
+def squares(): return on_all_cores(lambda n: n * n, range(100)) == [n * n for n in range(100)]
+assert squares()
+child = os.fork()
+if child == 0:
+    os._exit(0 if squares() else 1)
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_that_is_forked_has_threads_of_its_own() -> None:
+    env = os.environ | {"OMP_NUM_THREADS": "3"}
+    subprocess.run([sys.executable, "-c", FORKED], env=env, timeout=60, check=True)
