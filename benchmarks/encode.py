@@ -14,7 +14,7 @@ What did not pay (CIFAR-10 through EfficientNet-Lite0, 50,000 atoms, two AVX512-
 - Principal components of the atoms as further references: 64 of them halve the residual of two references, at 64
   multiplications an atom and knot; a third reference costs less and does more. They do pay for the first look at b.
 - bfloat16 on a processor that has it and multiplies float32 faster all the same (an Intel with AVX512-BF16 under a
-  virtual machine: 78 against 130 GFLOP/s per core, torch 2.14): so it is timed before it is used.
+  virtual machine: 78 against 130 GFLOP/s per core, torch 2.14).
 - Starting from 192 atoms once a sketch adds to them: 128 give smaller working sets at as many passes.
 - Asking the sketch twice: the second time it names hardly anybody.
 - A sketch of N / 8 directions: a quarter of all images are screened twice, against one in twenty with N / 4.
@@ -60,7 +60,7 @@ PROBE_STEPS = 5
 SINGLE_IMAGES = 30
 LASSO_ATOMS = 5000
 LASSO_IMAGES = 8
-BFLOAT16 = {"auto": None, "float32": False, "bfloat16": True}
+ROUNDED = {"auto": None, "float32": False, "int16": True}
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--features-test", type=Path, help="npz with `features` (n, N), or npy: the images")
     parser.add_argument("--mnist", type=Path, help="torchvision root of MNIST")
     parser.add_argument("--gramian", type=Path, help="folder to write the Gramian to, and to look it up in (5 GB)")
-    parser.add_argument("--screening", choices=list(BFLOAT16), default="auto")
+    parser.add_argument("--screening", choices=list(ROUNDED), default="auto")
     parser.add_argument("--atoms", type=int, default=50_000)
     parser.add_argument("--features", type=int, default=1280, help="of synthetic atoms")
     parser.add_argument("--images", type=int, default=2000)
@@ -88,10 +88,10 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     images, atoms = problem(options)
     params = LCAParams(options.lambda_, options.tau, options.steps)
     gramian = mapped(options.gramian, atoms) if options.gramian else None
-    bfloat16 = BFLOAT16[options.screening]
+    rounded = ROUNDED[options.screening]
 
     def encoder(n: int) -> Encoder:
-        return Encoder(atoms, params, gramian=gramian, images=n, bfloat16=bfloat16)
+        return Encoder(atoms, params, gramian=gramian, images=n, rounded=rounded)
 
     encoder(1000).encode(images[:100])  # compile
     few = images[: options.direct_images]
@@ -100,7 +100,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     before, first = timed(lambda: direct(library, few[:half], atoms, params))
     ours, result = timed(lambda: encoder(len(images)).encode(images))
     after, second = timed(lambda: direct(library, few[half:], atoms, params))
-    single = one_by_one(Encoder(atoms, params, bfloat16=False), images)
+    single = one_by_one(Encoder(atoms, params, rounded=False), images)
     costs = {
         "encoder": ours / len(images),
         f"direct, in {library}": (before + after) / len(few),

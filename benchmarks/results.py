@@ -41,7 +41,7 @@ RUNS = {
     "--per-class 5 10",
     "encoder-mnist": "encode.py --features-train {work}/mnist-train.npz --features-test {work}/mnist-test.npz",
     "encoder-cifar10": "encode.py --features-train {work}/cifar10-train.npz --features-test {work}/cifar10-test.npz "
-    "--screening bfloat16 --gramian {work}/gramian",
+    "--screening int16 --gramian {work}/gramian",
     "encoder-cifar10-float32": "encode.py --features-train {work}/cifar10-train.npz --features-test "
     "{work}/cifar10-test.npz --screening float32 --direct-images 256",
     "encoder-cifar10-avx2": "encode.py --features-train {work}/cifar10-train.npz --features-test "
@@ -49,7 +49,7 @@ RUNS = {
     "regress": "regress.py 077a890 --cases start repro encode encode-gramian --train {work}/cifar10-train.npz "
     "--test {work}/cifar10-test.npz",
     "regress-start": "regress.py 077a890 --cases repro start",
-    "regress-bfloat16": "regress.py 077a890 --cases encode encode-gramian --train {work}/cifar10-train.npz "
+    "regress-avx512": "regress.py 077a890 --cases encode encode-gramian --train {work}/cifar10-train.npz "
     "--test {work}/cifar10-test.npz",
     "gramian": "gramian.py {work}/full --repeats 3",
     "growth": "grow.py {work}/full --scratch",
@@ -157,8 +157,8 @@ def within(figure: dict[str, Any]) -> str:
 def encoders(found: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """Read what benchmarks/encode.py found, in the words of the table."""
     titles = {
-        "encoder_cifar10": "CIFAR-10, Lite0 (N 1280), Gramian stored, products in bfloat16",
-        "encoder_cifar10_float32": "the same, no Gramian, in float32",
+        "encoder_cifar10": "CIFAR-10, Lite0 (N 1280), Gramian stored",
+        "encoder_cifar10_float32": "the same, no Gramian, all products in float32",
         "encoder_cifar10_avx2": "the same on another machine, AVX2 alone",
         "encoder_mnist": "MNIST pixels (N 784), no Gramian",
     }

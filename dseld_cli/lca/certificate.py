@@ -20,8 +20,8 @@ their absolute values):
    |phi . V_c| <= |phi . X_c| + nu rho_c.
 4. *Rounded atoms.* phi' is the atom as screening has it: itself, or rounded to bfloat16, or to 16-bit integers of a
    scale of its own. ||phi - phi'|| <= epsilon, measured: |phi . X_c| <= |phi' . X_c| + epsilon ||X_c||.
-5. *Computed products.* p_j = fl(phi' . q_j), summed in float32 (a product of two bfloat16 is exact there; the scale of
-   integers comes last, one rounding more) and rounded to the type of the result, of unit roundoff e':
+5. *Computed products.* p_j = fl(phi' . q_j), summed in float32 (a product of two bfloat16 is exact there) or, of
+   integers, exactly; their scales come last. It is rounded to a type of unit roundoff e':
    |p_j - phi' . q_j| <= 1.01 e' |p_j| + gamma_{N+4} (nu + epsilon) ||q_j||.
    Their sum with weights alpha, too, is taken in float32. So
    |phi' . X_c| <= |fl(sum_j alpha_cj p_j)| + sum_j |alpha_cj| ((1.01 e' + gamma_{r+4}) max_j |p_j| +
@@ -54,11 +54,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.lca.compiled import compiled
+from dseld_cli.lca.integers import round_references
 from dseld_cli.lca.knots import (
     UNIT,
     dot64,
@@ -93,14 +95,14 @@ class Precision:
         norm: largest norm of an atom, nu.
         rounding: largest distance of an atom from itself as screening has it, epsilon.
         output: unit roundoff of the products, e'.
-        half: whether the references have to be bfloat16.
+        references: what the references are rounded to.
 
     """
 
     norm: float
     rounding: float = 0.0
     output: float = UNIT
-    half: bool = False
+    references: Literal["float32", "int16", "bfloat16"] = "float32"
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,11 @@ def certify(
     follow(i, image, rows, places, path, lambda_, precision, into)
     knots = into.knots[i, : number_of(into.leak[i])]
     into.references[i] = 0
-    into.counts[i] = _directions(knots, RESIDUAL * lambda_, precision.half, into.references[i])
+    into.counts[i] = _directions(knots, RESIDUAL * lambda_, into.references[i])
+    if precision.references == "int16":
+        round_references(into.references[i, : into.counts[i]])
+    elif precision.references == "bfloat16":
+        round_to_bfloat16(into.references[i, : into.counts[i]])
     bound(i, into.references[i, : into.counts[i]], lambda_, precision, into)
 
 
@@ -204,7 +210,7 @@ def _knots(
 
 
 @compiled
-def _directions(knots: Float32, residual: float, half: bool, references: Float32) -> int:
+def _directions(knots: Float32, residual: float, references: Float32) -> int:
     """Write the fewest references that leave no more than `residual` of any of the knots (n, N); how many they are."""
     n = len(knots)
     products = np.empty((n, n))
@@ -215,8 +221,6 @@ def _directions(knots: Float32, residual: float, half: bool, references: Float32
     for j in range(len(mixtures)):
         for c in range(n):
             references[j] += np.float32(mixtures[j, c]) * knots[c]
-    if half:
-        round_to_bfloat16(references[: len(mixtures)])
     return len(mixtures)
 
 

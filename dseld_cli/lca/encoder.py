@@ -93,7 +93,7 @@ class Encoder:
         method: see the head of this module.
         device: "cpu", or "cuda" for the products with all atoms.
         images: how many are going to be coded in all, if that is known: it tells what pays to be prepared.
-        bfloat16: whether products with all atoms run in bfloat16, which changes no code; None: where it is faster.
+        rounded: whether all atoms are multiplied as 16-bit numbers, which changes no code; None: where it is faster.
         batch: images worked on together at most.
 
     Raises:
@@ -110,14 +110,14 @@ class Encoder:
         method: Method = "working-set",
         device: str = "cpu",
         images: int = 0,
-        bfloat16: bool | None = None,
+        rounded: bool | None = None,
         batch: int = BATCH,
     ) -> None:
         if method not in get_args(Method):
             raise ValueError(f"Expected method to be one of {', '.join(get_args(Method))}. Got {method!r}")
         self.atoms = atoms if isinstance(atoms, Atoms) else Atoms.of(parse_atoms(atoms))
         self.params, self.gramian, self.method, self.device = params, gramian, method, device
-        self.images, self.bfloat16, self.batch = images, bfloat16, batch
+        self.images, self.rounded, self.batch = images, rounded, batch
         n_atoms, n_features = self.atoms.shape
         self.small = device == "cpu" and gramian is None and is_small(n_atoms, n_features, params.steps)
         self._working_sets: WorkingSets | None = None
@@ -169,7 +169,7 @@ class Encoder:
         """Double tau until one image is stable; None if eight doublings were not enough."""
         for doubling in range(1, 9):
             params = LCAParams(self.params.lambda_, self.params.tau * 2.0**doubling, self.params.steps)
-            other = Encoder(self.atoms, params, method=self.method, device=self.device, bfloat16=self.bfloat16)
+            other = Encoder(self.atoms, params, method=self.method, device=self.device, rounded=self.rounded)
             if not other.encode(image, excluded).report.unstable.any():
                 return params.tau
         return None
@@ -187,7 +187,7 @@ class Encoder:
         from dseld_cli.lca.working_set import Outcome, WorkingSets
 
         if self._working_sets is None:
-            screen = Screen(self.atoms, self.device, self.bfloat16, self.images)
+            screen = Screen(self.atoms, self.device, self.rounded, self.images)
             self._working_sets = WorkingSets(self.atoms, screen, self.params, self.gramian, self.batch)
         report = Report.empty(len(features))
         outcomes = self._working_sets.encode(features, excluded, report)

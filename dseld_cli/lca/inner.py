@@ -19,9 +19,6 @@ Int64 = NDArray[np.int64]
 PANEL = 96
 """Rows of the right side that stay in the processor's cache."""
 
-LANES = 16
-"""Features that one instruction of AVX-512 takes."""
-
 
 @compiled
 def four_by_three(
@@ -49,7 +46,7 @@ def six_by_four(
 ) -> None:  # fmt: skip
     """Write found[p : p + 6, q : q + 4], with the registers that AVX-512 has."""
     a, b, m, n = left.ctypes.data, right.ctypes.data, left.strides[0], right.strides[0]
-    whole = left.shape[1] // LANES
+    whole = left.shape[1] // block.FLOAT_LANES
     if whole:
         block.block_of_float32(
             a + rows[p] * m, a + rows[p + 1] * m, a + rows[p + 2] * m, a + rows[p + 3] * m, a + rows[p + 4] * m,
@@ -59,13 +56,13 @@ def six_by_four(
         )  # fmt: skip
     else:
         found[p : p + 6, q : q + 4] = 0
-    for i in range(whole * LANES, left.shape[1]):
+    for i in range(whole * block.FLOAT_LANES, left.shape[1]):
         for r in range(6):
             for c in range(4):
                 found[p + r, q + c] += left[rows[p + r], i] * right[columns[q + c], i]
 
 
-ROWS, COLUMNS, products_of_few = (6, 4, six_by_four) if block.has_float32() else (4, 3, four_by_three)
+ROWS, COLUMNS, products_of_few = (6, 4, six_by_four) if block.compiled_for("avx512f") else (4, 3, four_by_three)
 """Rows are taken so many at a time, which is what the processor's registers hold."""
 
 

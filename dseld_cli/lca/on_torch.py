@@ -46,7 +46,7 @@ class OnTorch:
             norm = float(np.maximum(norm, float(torch.linalg.vector_norm(rows, dim=1).max())))
             lost = torch.linalg.vector_norm(rows - rows.bfloat16().float(), dim=1)
             rounding = float(np.maximum(rounding, float(lost.max())))
-        return Precision(SAFETY * norm, SAFETY * rounding, UNIT if self.on_processor else OUTPUT, half=True)
+        return Precision(SAFETY * norm, SAFETY * rounding, UNIT if self.on_processor else OUTPUT, references="bfloat16")
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""

@@ -1,28 +1,34 @@
 """Products of all atoms with a few vectors, in the type that is cheapest here, and what its rounding costs.
 
 - float32 through NumPy's linear algebra: on any processor, for many vectors at once.
-- 16-bit integers of a scale per atom, beside the atoms in memory: half the bytes to read, which is all that counts for
-  the few vectors of one image. They are off by a twenty-thousandth of an atom, so that the certificate hardly notices.
-- bfloat16 where the processor has instructions for it (`bfloat16`): twice as fast as float32 on some.
-- bfloat16 on processors that do still better, with torch, or a GPU: see `on_torch`.
+- 16-bit integers of a scale per row: up to twice as fast where there are instructions for it (`integers`). A copy of
+  the atoms, kept in memory, is half the bytes to read, which is all that counts for the few vectors of one image. They
+  are off by some five-thousandth of an atom, so that the certificate hardly notices.
+- bfloat16 through torch, on a GPU and on processors that multiply it sooner still: see `on_torch`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca import search
-from dseld_cli.lca.atoms import TILE, Atoms, scratch
+from dseld_cli.lca import integers, search
+from dseld_cli.lca.atoms import Atoms, scratch
 from dseld_cli.lca.certificate import Precision
+from dseld_cli.lca.knots import UNIT
 from dseld_cli.runtime.engine import on_all_cores, shares
 from dseld_cli.runtime.matrices import product
 
 Float32 = NDArray[np.float32]
+Int16 = NDArray[np.int16]
+
+OUTPUT = 3 * UNIT
+"""Unit roundoff of products of integers: of a sum as float32, and times two scales, one of which is a power of two."""
 
 FEW = 8
 """Up to so many vectors the time is that of reading the atoms."""
@@ -73,74 +79,93 @@ class InFloat32:
 
 
 class InIntegers:
-    """Atoms in memory, and a copy of half the size: integers up to 32767 times a scale per atom."""
-
-    def __init__(self, atoms: Float32) -> None:
-        self.atoms = atoms
-        self.copy = np.empty(atoms.shape, np.int16)
-        self.scales = np.empty(len(atoms), np.float32)
-        norm, rounding = 1.0, 0.0
-        for start in range(0, len(atoms), TILE):
-            rows, part = atoms[start : start + TILE], slice(start, start + TILE)
-            self.scales[part] = np.maximum(np.abs(rows).max(axis=1), 1e-30) / 32767
-            scales = self.scales[part, None]
-            self.copy[part] = np.rint(rows / scales)
-            norm = max(norm, largest_norm(rows))
-            rounding = max(rounding, largest_norm(rows - self.copy[part] * scales))
-        self.precision = Precision(SAFETY * norm, SAFETY * rounding + 1e-7 * norm)
-
-    def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
-        """Yield (0, all atoms (M, N), products (r, M))."""
-        yield 0, self.atoms, few_products(self.copy, self.scales, references)
-
-    def sketched(self, references: Float32, tile: Float32) -> Float32:
-        """Products (r, rows) of a tile."""
-        return few_products(tile, np.ones(len(tile), np.float32), references)
-
-
-class InBfloat16:
-    """Atoms rounded to bfloat16 whenever they are multiplied, with sums in float32; see `block.has_bfloat16`."""
+    """Atoms rounded to integers whenever they are multiplied, or once, where a copy is kept."""
 
     def __init__(self, atoms: Atoms) -> None:
-        from dseld_cli.lca import bfloat16
+        self.atoms = atoms
+        self.scales, self.inverses = (np.empty(atoms.shape[0], np.float32) for _ in range(2))
+        self.copy: Int16 | None = None
+        norm, rounding = 1.0, 0.0
+        for first, block in atoms.whole_blocks():
+            here = slice(first, first + len(block))
+            found = _measured(block, self.scales[here], self.inverses[here])
+            norm, rounding = np.max([(norm, rounding), found], axis=0)  # not a number if one of them is not
+        self.precision = Precision(
+            SAFETY * float(norm), SAFETY * float(rounding) + 1e-7 * float(norm), OUTPUT, references="int16"
+        )
 
-        self.atoms, self.kernels = atoms, bfloat16
-
-    @cached_property
-    def precision(self) -> Precision:
-        """What rounding costs."""
-        found = [largest for _, block in self.atoms.whole_blocks() for largest in self._largest(block)]
-        norm, rounding = np.max([(1.0, 0.0), *found], axis=0)
-        return Precision(SAFETY * float(norm), SAFETY * float(rounding), half=True)
+    def kept(self) -> InIntegers:
+        """Round the atoms, which are in memory, once and for all."""
+        if self.copy is None:
+            assert self.atoms.resident is not None
+            self.copy = np.empty(self.atoms.shape, np.int16)
+            for first, tile in self.atoms.tiles():
+                here = slice(first, first + len(tile))
+                integers.round_into(tile, self.inverses[here], self.copy[here])
+        return self
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile; these until the next ones are asked for."""
-        left = self.kernels.rounded(references, self.kernels.LEFT)
-        for first, block in self.atoms.tiles():
-            yield first, block, self._multiplied(left, block)[: len(references)]
+        if len(references) <= FEW and self.copy is not None and self.atoms.resident is not None:
+            yield 0, self.atoms.resident, few_products(self.copy, self.scales, references)
+            return
+        left = _Left.of(references)
+        for first, tile in self.atoms.tiles():
+            here = slice(first, first + len(tile))
+            yield first, tile, left.times(tile, self.scales[here], self.inverses[here])
 
     def sketched(self, references: Float32, tile: Float32) -> Float32:
         """Products (r, rows) of a tile, until others are asked for."""
-        return self._multiplied(self.kernels.rounded(references, self.kernels.LEFT), tile)[: len(references)]
+        if len(references) <= FEW:
+            return few_products(tile, np.ones(len(tile), np.float32), references)
+        scales, inverses = np.empty(len(tile), np.float32), np.empty(len(tile), np.float32)
+        _measured(tile, scales, inverses)
+        return _Left.of(references).times(tile, scales, inverses)
 
-    def _multiplied(self, left: NDArray[np.uint16], tile: Float32) -> Float32:
-        """Multiply a part of the tile on each core."""
-        multiple = self.kernels.RIGHT
-        rows = len(tile) + -len(tile) % multiple
-        found = scratch("products", len(left) * rows).reshape(len(left), rows)
 
-        def part(quads: slice) -> None:
-            here = slice(multiple * quads.start, multiple * quads.stop)
-            bits = scratch("rounded", (here.stop - here.start) * left.shape[1] // 2).view(np.uint16)
-            right = bits.reshape(here.stop - here.start, left.shape[1])
-            self.kernels.round_into(tile[here], right)
-            self.kernels.multiply(left, right, found[:, here])
+@dataclass(frozen=True)
+class _Left:
+    """The first `rows` of these integers (l, N), times powers of two (l,), are references."""
 
-        on_all_cores(part, shares(rows // multiple))
-        return np.ascontiguousarray(found[:, : len(tile)])
+    rows: int
+    integers: Int16
+    scales: Float32
 
-    def _largest(self, block: Float32) -> list[tuple[float, float]]:
-        return on_all_cores(lambda part: self.kernels.largest(block[part]), shares(len(block)))
+    @classmethod
+    def of(cls, references: Float32) -> _Left:
+        """Round references (r, N), which those of a certificate are already."""
+        r, n = references.shape
+        rows = np.zeros((r + -r % integers.LEFT, n + -n % integers.FEATURES), np.int16)
+        scales, inverses = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
+        integers.measure(references, True, scales, inverses)
+        integers.round_into(references, inverses, rows)
+        return cls(r, rows, scales)
+
+    def times(self, tile: Float32, scales: Float32, inverses: Float32) -> Float32:
+        """Products (r, rows) with a tile, a part of which each core rounds and multiplies."""
+        fours, n = -(-len(tile) // integers.RIGHT), self.integers.shape[1]
+        found = scratch("products", len(self.integers) * fours * integers.RIGHT).reshape(len(self.integers), -1)
+
+        def part(some: slice) -> None:
+            here = slice(integers.RIGHT * some.start, integers.RIGHT * some.stop)
+            size = here.stop - here.start
+            right = scratch("integers", size * n // 2).view(np.int16).reshape(size, n)
+            integers.round_into(tile[here], inverses[here], right)
+            padded = np.zeros(size, np.float32)
+            padded[: len(scales[here])] = scales[here]
+            integers.multiply(self.integers, self.scales, right, padded, found[:, here])
+
+        on_all_cores(part, shares(fours))
+        return np.ascontiguousarray(found[: self.rows, : len(tile)])
+
+
+def _measured(rows: Float32, scales: Float32, inverses: Float32) -> tuple[float, float]:
+    """Write the scales of rows, on all cores; their largest norm, and largest distance from themselves rounded."""
+    found = on_all_cores(
+        lambda part: integers.measure(rows[part], False, scales[part], inverses[part]), shares(len(rows))
+    )
+    norm, rounding = np.max(found, axis=0)
+    return float(norm), float(rounding)
 
 
 def largest_norm(rows: Float32) -> float:
@@ -148,7 +173,7 @@ def largest_norm(rows: Float32) -> float:
     return float(np.sqrt(np.einsum("mn,mn->m", rows, rows).max(initial=0.0)))
 
 
-def few_products(rows: NDArray[np.float32] | NDArray[np.int16], scales: Float32, references: Float32) -> Float32:
+def few_products(rows: Float32 | Int16, scales: Float32, references: Float32) -> Float32:
     """Products (r, m) of rows (m, N) times scales (m,) with few references (r, N), reading each row once."""
     products = np.empty((len(references), len(rows)), np.float32)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from dseld_cli.lca import search
 from dseld_cli.lca.atoms import TILE, Atoms
+from dseld_cli.lca.block import compiled_for
 from dseld_cli.lca.certificate import Certificates
-from dseld_cli.lca.products import FEW, InBfloat16, InFloat32, InIntegers, Products
+from dseld_cli.lca.products import FEW, InFloat32, InIntegers, Products
 from dseld_cli.runtime.engine import on_all_cores, processor_has, shares, threads_per_operation
 from dseld_cli.runtime.matrices import product
 
@@ -44,10 +46,13 @@ KNOWN = 2
 """Products of a watched atom that are kept: few images have more references."""
 
 PROBED = 10**11
-"""Multiplications to come from which on it pays to see how fast bfloat16 is: a second's worth of float32."""
+"""Multiplications to come from which on it pays to see how fast integers are: a second's worth of float32."""
 
 TORCH_WORTHWHILE = 10**12
 """Multiplications to come from which on it pays to load torch, which takes seconds, for processors with AMX."""
+
+FASTER = 1.2
+"""So much have integers to be faster: the types do not prove the same at the same cost, and runs are to be alike."""
 
 PROBE = 384
 """References that are multiplied to see that."""
@@ -152,13 +157,11 @@ class Sketch:
 class Screen:
     """All atoms, and what was prepared to multiply with them fast; see `products`."""
 
-    def __init__(self, atoms: Atoms, device: str = "cpu", bfloat16: bool | None = None, images: int = 0) -> None:
-        self.atoms, self.device, self.bfloat16 = atoms, device, bfloat16
+    def __init__(self, atoms: Atoms, device: str = "cpu", rounded: bool | None = None, images: int = 0) -> None:
+        self.atoms, self.device, self.rounded = atoms, device, rounded
         self.expected, self.seen = images, 0
         self.sketch: Sketch | None = None
         self.in_float32 = InFloat32(atoms)
-        self.in_integers: InIntegers | None = None
-        self.in_bfloat16: InBfloat16 | None = None
         self.on_torch: OnTorch | None = None
 
     def prepare(self, batch: int) -> Products:
@@ -169,30 +172,34 @@ class Screen:
             self.sketch = Sketch.of(self.atoms)
         if self.device != "cpu":
             return self._by_torch()
-        if not few and self.bfloat16 is not False:
+        if not few and self.rounded is not False:
             return self._many()
         if prepared and few and self.atoms.resident is not None:
-            self.in_integers = self.in_integers or InIntegers(self.atoms.resident)
-            return self.in_integers
+            return self.in_integers.kept()
         return self.in_float32
 
     def _many(self) -> Products:
-        """Choose the type of products with many references: bfloat16 where it is faster, or asked for."""
+        """Choose the type of products with many references: integers where those are faster, or asked for."""
         work = REFERENCES * max(self.seen, self.expected) * self.atoms.shape[0] * self.atoms.shape[1]
         if processor_has("amx_bf16") and work > TORCH_WORTHWHILE:
             return self._by_torch()
-        if self.in_bfloat16 is None and (self.bfloat16 or work > PROBED) and has_bfloat16():
-            self.in_bfloat16 = InBfloat16(self.atoms)
-            self.bfloat16 = bool(self.bfloat16) or self._is_faster(self.in_bfloat16)
-        if self.bfloat16:
-            return self.in_bfloat16 or self._by_torch()
+        if self.rounded is None and work > PROBED:
+            self.rounded = multiplies_integers() and self._integers_are_faster()
+        if self.rounded:
+            return self.in_integers if multiplies_integers() else self._by_torch()
         return self.in_float32
 
-    def _is_faster(self, products: InBfloat16) -> bool:
-        """Whether a tile is multiplied faster than in float32: not on every processor that has instructions for it."""
+    @cached_property
+    def in_integers(self) -> InIntegers:
+        """Atoms as integers, once their scales are measured."""
+        return InIntegers(self.atoms)
+
+    def _integers_are_faster(self) -> bool:
+        """Whether a tile is multiplied faster than in float32, and not by chance: processors differ."""
         _, rows = next(iter(self.atoms.tiles()))
         some = rows[:PROBE]
-        return seconds(lambda: products.sketched(some, rows)) < seconds(lambda: self.in_float32.sketched(some, rows))
+        ours = seconds(lambda: self.in_integers.sketched(some, rows))
+        return FASTER * ours < seconds(lambda: self.in_float32.sketched(some, rows))
 
     def _by_torch(self) -> OnTorch:
         if self.on_torch is None:
@@ -243,13 +250,9 @@ class Screen:
         return found
 
 
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16; only then are the kernels for it loaded."""
-    if not processor_has("avx512_bf16"):
-        return False
-    from dseld_cli.lca import block
-
-    return block.has_bfloat16()
+def multiplies_integers() -> bool:
+    """Whether there are kernels of integers for this processor."""
+    return compiled_for("avx2")
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -10,7 +10,7 @@ KERNELS = [
     pytest.param(inner.four_by_three, 4, 3, id="four by three"),
     pytest.param(
         inner.six_by_four, 6, 4, id="six by four",
-        marks=pytest.mark.skipif(not block.has_float32(), reason="this processor has no AVX-512"),
+        marks=pytest.mark.skipif(not block.compiled_for("avx512f"), reason="this processor has no AVX-512"),
     ),
 ]  # fmt: skip
 

@@ -82,26 +82,26 @@ def assert_same(coded, S, Phi, params, excluded=None):
 @contextmanager
 def means(kind):
     """Code by other means than those that pay for a problem of this size: options of the encoder."""
-    options = {"bfloat16": False}
+    options = {"rounded": False}
     prepared = mock.patch.multiple(screening, WORTHWHILE=0, TILE=64)
     if kind == "atoms read once":
         yield options
     elif kind == "sketch":
         with prepared:
             yield options
-    elif kind.startswith("bfloat16"):
-        if kind == "bfloat16" and not screening.has_bfloat16():
-            pytest.skip("this processor has no instructions for bfloat16")
-        with prepared, mock.patch.object(screening, "has_bfloat16", lambda: kind == "bfloat16"):
-            yield {"bfloat16": True, "resident": True}
-    elif kind == "integers":
+    elif kind in ("integers", "bfloat16"):
+        if kind == "integers" and not screening.multiplies_integers():
+            pytest.skip("no kernels of integers for this processor")
+        with prepared, mock.patch.object(screening, "multiplies_integers", lambda: kind == "integers"):
+            yield {"rounded": True}
+    elif kind == "integers, a copy":
         with prepared, mock.patch.object(screening, "FEW", 10**6):
             yield options | {"resident": True}
     else:
         yield options | {"gramian": True}
 
 
-MEANS = ["atoms read once", "sketch", "bfloat16", "bfloat16 by torch", "integers", "gramian"]
+MEANS = ["atoms read once", "sketch", "integers", "integers, a copy", "bfloat16", "gramian"]
 
 
 @pytest.mark.parametrize("positive", [True, False])
