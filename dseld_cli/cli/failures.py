@@ -32,7 +32,7 @@ REMEDIES = {
 
 def explained(error: BaseException) -> tuple[str, int]:
     """One printable line about a failure, and the exit code."""
-    if isinstance(error, KeyboardInterrupt):
+    if _is_interruption(error):
         return SAID, INTERRUPTED
     if isinstance(error, UserError):
         return line(f"error: {error}"), USER
@@ -41,6 +41,13 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in errno.errorcode:
         return line(f"error: {_of_the_system(error)}"), USER
     return line(f"error: {_unexpected(error)}"), UNEXPECTED
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether a person interrupted: within compiled code Python calls that an error of its own."""
+    while isinstance(error, SystemError):
+        error = error.__cause__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _of_the_system(error: OSError) -> str:

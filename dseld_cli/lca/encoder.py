@@ -93,7 +93,8 @@ class Encoder:
         method: see the head of this module.
         device: "cpu", or "cuda" for the products with all atoms.
         images: how many are going to be coded in all, if that is known: it tells what pays to be prepared.
-        rounded: whether all atoms are multiplied as 16-bit numbers, which changes no code; None: where it is faster.
+        rounded: whether all atoms are multiplied with many images as 16-bit numbers, which changes no code; None: where
+            it is faster.
         batch: images worked on together at most.
 
     Raises:

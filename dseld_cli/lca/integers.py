@@ -45,7 +45,7 @@ def power_of_two(scale: float) -> float:
 def round_references(references: Float32) -> None:
     """Round references (r, N) in place to what is multiplied, so that this is exact.
 
-    A scale of theirs is a power of two, and twice what it has to be: so the rounded ones have it, or one half of it.
+    A scale of theirs is a power of two, and twice what it has to be: that of the rounded ones divides it.
     """
     for j in range(len(references)):
         row = references[j]
@@ -58,18 +58,18 @@ def round_references(references: Float32) -> None:
 def measure(rows: Float32, exact: bool, scales: Float32, inverses: Float32) -> tuple[float, float]:
     """Write scales of rows (m, N), and their inverses: powers of two where the rows are to be taken as they are.
 
-    Returns the largest norm of a row, and its largest distance from itself rounded, in float32; NaN if one is.
+    Returns the largest norm of a row, and its largest distance from itself rounded; NaN if one is.
     """
-    norm = lost = np.float32(0)
+    norm = lost = 0.0
     for m in range(len(rows)):
         row = rows[m]
         scale = scale_of(row)
         scales[m] = power_of_two(scale) if exact else scale
         inverses[m] = 1.0 / scales[m]
-        square, error = np.float32(0), np.float32(0)
+        square, error = 0.0, 0.0
         for i in range(len(row)):
-            rest = row[i] - np.rint(row[i] * inverses[m]) * scales[m]
-            square += row[i] * row[i]
+            rest = float(row[i]) - float(np.rint(row[i] * inverses[m])) * float(scales[m])
+            square += float(row[i]) * float(row[i])
             error += rest * rest
         norm = square if square > norm or square != square else norm
         lost = error if error > lost or error != error else lost

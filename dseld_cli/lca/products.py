@@ -144,7 +144,8 @@ class _Left:
     def times(self, tile: Float32, scales: Float32, inverses: Float32) -> Float32:
         """Products (r, rows) with a tile, a part of which each core rounds and multiplies."""
         fours, n = -(-len(tile) // integers.RIGHT), self.integers.shape[1]
-        found = scratch("products", len(self.integers) * fours * integers.RIGHT).reshape(len(self.integers), -1)
+        shape = len(self.integers), fours * integers.RIGHT
+        found = scratch("products", shape[0] * shape[1]).reshape(shape)
 
         def part(some: slice) -> None:
             here = slice(integers.RIGHT * some.start, integers.RIGHT * some.stop)

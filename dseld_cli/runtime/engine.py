@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -85,7 +86,8 @@ def _side_by_side(work: Callable[[T], R], tasks: Iterable[T], n: int, share: int
 def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     """Run many small tasks, each on one core, and return the results in order.
 
-    The caller does what its helpers do, so that it never waits for one that is not at work.
+    The main thread waits, where there is more than one task: interrupted within a compiled function, that would say so
+    of itself. Any other does what its helpers do, and never waits for one that is not at work: they may all wait so.
     """
     waiting = list(tasks)
     found: list[Any] = [None] * len(waiting)
@@ -99,16 +101,19 @@ def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
         finally:
             deque(left, maxlen=0)  # where one fails, or a person interrupts, nothing more is begun
 
-    helpers = range(min(cores(), len(waiting)) - 1)
+    most = min(cores(), len(waiting))
+    waits = most > 1 and threading.current_thread() is threading.main_thread()
     with threads_per_operation(1):
-        helping = [_helpers(cores() - 1).submit(whatever_is_next) for _ in helpers]
+        helping = [_helpers(cores()).submit(whatever_is_next) for _ in range(most if waits else most - 1)]
         try:
-            whatever_is_next()
+            if not waits:
+                whatever_is_next()
+                helping = [future for future in helping if not future.cancel()]
+            for future in helping:
+                future.result()
         finally:
+            deque(left, maxlen=0)
             wait([future for future in helping if not future.cancel()])
-    for future in helping:
-        if not future.cancelled():
-            future.result()
     return found
 
 

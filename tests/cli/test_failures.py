@@ -70,6 +70,16 @@ def test_an_interruption_says_that_the_same_command_goes_on(run: Run, project: P
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "interrupted; the same command goes on\n")
 
 
+def test_an_interruption_of_compiled_code_is_one_too() -> None:
+    """There Python says that a function "returned a result with an exception set", and one around it says so again."""
+    error: BaseException = KeyboardInterrupt()
+    for _ in range(2):
+        outer = SystemError("<function f> returned a result with an exception set")
+        outer.__cause__, error = error, outer
+        assert explained(error) == ("interrupted; the same command goes on", 130)
+    assert explained(SystemError("no"))[1] == 70
+
+
 def test_nobody_reading_on_is_no_error(project: Path) -> None:
     code = "from dseld_cli.cli.app import app\napp(['--help'])"
     reader, writer = os.pipe()

@@ -229,6 +229,15 @@ def test_an_image_of_zeros_has_no_references_and_no_code():
     assert_same(coded, S, Phi, LCAParams(2.0, 100.0, 100))
 
 
+@pytest.mark.parametrize("kind", MEANS)
+def test_a_batch_of_nothing_but_zeros_has_no_references_at_all(kind):
+    S, Phi = clustered()
+    with means(kind) as options:
+        coded = encode(np.zeros_like(S), Phi, LCAParams(2.0, 100.0, 100), **options)
+    assert coded.report.proved.all()
+    assert len(coded.codes.values) == 0
+
+
 @pytest.mark.parametrize("order", ["by class", "shuffled"])
 def test_a_sketch_is_near_the_best_directions_in_whatever_order_atoms_stand(order):
     rng = np.random.default_rng(5)

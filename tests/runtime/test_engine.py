@@ -81,6 +81,14 @@ def test_where_a_task_fails_the_others_begin_nothing_more(monkeypatch: pytest.Mo
     assert len(begun) < 10
 
 
+def test_the_main_thread_works_itself_where_there_is_one_task_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in a compiled function, it would be told of a fault of that."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    here = threading.main_thread()
+    assert here not in on_all_cores(lambda _: threading.current_thread(), range(50))
+    assert on_all_cores(lambda _: threading.current_thread(), range(1)) == [here]
+
+
 def test_tasks_that_have_tasks_of_their_own_never_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads stay: all of them may be at work when more is asked of them."""
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
