@@ -96,8 +96,10 @@ def scratch(name: str, size: int) -> Float32:
 
     Fresh memory would cost more than what is written there: the kernel clears it page by page.
     """
+    if size > KEPT:
+        return np.empty(size, np.float32)
     room: Float32 | None = getattr(_scratch, name, None)
     if room is None or len(room) < size:
-        room = np.empty(size + size // 2 if size <= KEPT else size, np.float32)
-        setattr(_scratch, name, room if size <= KEPT else None)
+        room = np.empty(size + size // 2, np.float32)
+        setattr(_scratch, name, room)
     return room[:size]

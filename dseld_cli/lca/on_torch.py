@@ -55,10 +55,9 @@ class OnTorch:
             return ((first, block, self._on_cores(given, block)) for first, block in self.atoms.tiles())
         return ((first, block, _on_gpu(given, tile)) for first, block, tile in self._moved())
 
-    def sketched(self, references: Float32, tile: Float32) -> Float32:
-        """Products (r, rows) of a tile."""
-        given = self._there(references)
-        return self._on_cores(given, tile) if self.on_processor else _on_gpu(given, self._there(tile))
+    def over(self, atoms: Atoms) -> OnTorch:
+        """Products on the same device, of other atoms."""
+        return OnTorch(atoms, self.device.type)
 
     def _on_cores(self, references: Tensor, tile: Float32) -> Float32:
         """Multiply a part of the tile on each core."""

@@ -50,8 +50,8 @@ class Products(Protocol):
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile."""
 
-    def sketched(self, references: Float32, tile: Float32) -> Float32:
-        """Products (r, rows) of anything else, (rows, d) with references (r, d), for a first look."""
+    def over(self, atoms: Atoms) -> Products:
+        """Products of the same type, of other atoms."""
 
 
 class InFloat32:
@@ -68,14 +68,14 @@ class InFloat32:
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), by tiles, or by blocks for few references."""
         for first, block in self.atoms.tiles() if len(references) > FEW else self.atoms.whole_blocks():
-            yield first, block, self.sketched(references, block)
+            if len(references) > FEW:
+                yield first, block, product(references, block.T)
+            else:
+                yield first, block, few_products(block, np.ones(len(block), np.float32), references)
 
-    def sketched(self, references: Float32, tile: Float32) -> Float32:
-        """Products (r, rows) of a tile."""
-        if len(references) > FEW:
-            found: Float32 = product(references, tile.T)
-            return found
-        return few_products(tile, np.ones(len(tile), np.float32), references)
+    def over(self, atoms: Atoms) -> InFloat32:
+        """Products in float32 of other atoms."""
+        return InFloat32(atoms)
 
 
 class InIntegers:
@@ -114,13 +114,9 @@ class InIntegers:
             here = slice(first, first + len(tile))
             yield first, tile, left.times(tile, self.scales[here], self.inverses[here])
 
-    def sketched(self, references: Float32, tile: Float32) -> Float32:
-        """Products (r, rows) of a tile, until others are asked for."""
-        if len(references) <= FEW:
-            return few_products(tile, np.ones(len(tile), np.float32), references)
-        scales, inverses = np.empty(len(tile), np.float32), np.empty(len(tile), np.float32)
-        _measured(tile, scales, inverses)
-        return _Left.of(references).times(tile, scales, inverses)
+    def over(self, atoms: Atoms) -> InIntegers:
+        """Products as integers of other atoms, of which a copy is kept if one is of these."""
+        return InIntegers(atoms) if self.copy is None else InIntegers(atoms).kept()
 
 
 @dataclass(frozen=True)

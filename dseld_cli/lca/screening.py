@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -121,10 +121,11 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Sketch:
-    """Atoms projected on orthonormal rows `basis` (d, N): `projected` (M, d)."""
+    """Atoms projected on orthonormal rows `basis` (d, N): `projected` (M, d), and `multiplied` as the atoms are."""
 
     basis: Float32
     projected: Float32
+    multiplied: dict[Products, Products] = field(default_factory=dict)
 
     @classmethod
     def of(cls, atoms: Atoms) -> Sketch:
@@ -143,10 +144,11 @@ class Sketch:
         return cls(basis, projected)
 
     def products(self, references: Float32, products: Products) -> Iterator[tuple[int, Float32]]:
-        """Yield (first, products (r, rows)) with references (r, d), by tiles, or at once for few references."""
-        rows = TILE if len(references) > FEW else len(self.projected)
-        for start in range(0, len(self.projected), rows):
-            yield start, products.sketched(references, self.projected[start : start + rows])
+        """Yield (first, products (r, rows)) with references (r, N), of the type of the atoms' own."""
+        if products not in self.multiplied:
+            self.multiplied[products] = products.over(Atoms.of(self.projected))
+        tiles = self.multiplied[products](product(references, self.basis.T))
+        return ((first, tile) for first, _, tile in tiles)
 
     @property
     def cost(self) -> float:
@@ -197,9 +199,8 @@ class Screen:
     def _integers_are_faster(self) -> bool:
         """Whether a tile is multiplied faster than in float32, and not by chance: processors differ."""
         _, rows = next(iter(self.atoms.tiles()))
-        some = rows[:PROBE]
-        ours = seconds(lambda: self.in_integers.sketched(some, rows))
-        return FASTER * ours < seconds(lambda: self.in_float32.sketched(some, rows))
+        ours, others = (products.over(Atoms.of(rows)) for products in (self.in_integers, self.in_float32))
+        return FASTER * seconds(lambda: list(ours(rows[:PROBE]))) < seconds(lambda: list(others(rows[:PROBE])))
 
     def _by_torch(self) -> OnTorch:
         if self.on_torch is None:
@@ -214,8 +215,7 @@ class Screen:
         """Find the `keep` atoms of largest |b| (> floor) of every image, more or less; and the products it took."""
         found = Strongest.empty(len(features), keep, floor)
         if self.sketch:
-            references = product(features, self.sketch.basis.T)
-            looks = self.sketch.products(references, products)
+            looks = self.sketch.products(features, products)
         else:
             looks = ((first, tile) for first, _, tile in products(features))
         for first, tile in looks:
@@ -232,7 +232,6 @@ class Screen:
         assert self.sketch is not None
         found = Strongest.empty(len(asking), keep, floor)
         references, indptr = certificates.packed(asking)
-        references = product(references, self.sketch.basis.T)
         none = np.zeros((0, self.atoms.shape[1]), np.float32)
         for first, tile in self.sketch.products(references, products):
             _collect_near(certificates, asking, tile, first, indptr, none, 0.0, skip, found)
