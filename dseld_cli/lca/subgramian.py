@@ -136,25 +136,32 @@ def look_up(
     nothing is missing. Those of float16 come out 2^112 times too small: their exponent is of another bias.
 
     Each entry is a miss of all caches, some hundred nanoseconds. A loop that does nothing but load has many under way
-    at a time, and takes a fifth of what it does with other work in between: so addresses come first.
+    at a time, and takes a fifth of what it does with other work in between: so addresses come first, and a row of which
+    all is missing is loaded without asking where each entry belongs.
     """
-    w = len(within)
-    address, column = np.empty(w, np.uint64), np.empty(w, np.int64)
+    everyone, new = np.arange(len(within)), np.nonzero(joined >= known)[0]
+    address = np.empty(len(within), np.uint64)
     width = 2 if half else 4
-    for p in range(w):
-        n, new = 0, joined[p] >= known
-        for q in range(p + 1):
-            i, j = tile[p], tile[q]
-            offset = within[p] * strides[i, j] + width * within[q]
-            address[n], column[n] = addresses[i, j] + np.uint64(offset), q
-            n += 1 if new or joined[q] >= known else 0
+    for p in range(len(within)):
+        whole = joined[p] >= known
+        columns = everyone if whole else new
+        n = 0
+        while n < len(columns) and columns[n] <= p:
+            q = columns[n]
+            offset = within[p] * strides[tile[p], tile[q]] + width * within[q]
+            address[n] = addresses[tile[p], tile[q]] + np.uint64(offset)
+            n += 1
+        row = found[p]
         if half:
             for e in range(n):
                 bits = load16(address[e])
-                found[p, column[e]] = (bits & 0x8000) << 16 | (bits & 0x7FFF) << 13
+                row[columns[e]] = (bits & 0x8000) << 16 | (bits & 0x7FFF) << 13
+        elif whole:
+            for e in range(n):
+                row[e] = load32(address[e])
         else:
             for e in range(n):
-                found[p, column[e]] = load32(address[e])
+                row[columns[e]] = load32(address[e])
 
 
 @compiled
