@@ -239,9 +239,9 @@ def _bounds(
         near[:] = 0
         for j in range(count):
             for i in range(n_features):
-                near[i] += float(weights[c, j]) * float(references[j, i])
+                near[i] += np.float64(weights[c, j]) * references[j, i]
         for i in range(n_features):
-            rest += (float(knots[c, i]) - near[i]) ** 2
+            rest += (knots[c, i] - near[i]) ** 2
             size += near[i] * near[i]
         for j in range(count):
             spread += abs(weights[c, j]) * sizes[j]
@@ -275,7 +275,7 @@ def shift(
         share = min(max((leak[d] - old_leak[e]) / span, 0.0), 1.0) if span > 1e-9 else 0.0
         apart = 0.0
         for i in range(knots.shape[1]):
-            apart += (float(knots[d, i]) - (1.0 - share) * float(old[e, i]) - share * float(old[f, i])) ** 2
+            apart += (knots[d, i] - (1.0 - share) * old[e, i] - share * old[f, i]) ** 2
         more = norm * math.sqrt(apart) + reserve[d] - min(old_reserve[e], old_reserve[f])
         if more != more:
             return math.inf

@@ -29,16 +29,16 @@ def scale_of(row: Float32) -> float:
     """Scale at which a row's integers have the norm that is allowed, however they are rounded, and are below 2^15."""
     square, peak = 0.0, np.float32(0)
     for i in range(len(row)):
-        square += float(row[i]) * float(row[i])
+        square += np.float64(row[i]) * row[i]
         peak = max(peak, abs(row[i]))
     of_norm = 1.0001 * math.sqrt(square) / (46340.0 - 0.5 * math.sqrt(len(row)))
-    return float(np.maximum(np.maximum(of_norm, peak / 32766.0), 1e-30))
+    return np.float64(np.maximum(np.maximum(of_norm, peak / 32766.0), 1e-30))
 
 
 @compiled
 def power_of_two(scale: float) -> float:
     """Smallest power of two that is at least as large."""
-    return float(2.0 ** np.ceil(np.log2(scale)))
+    return np.float64(2.0 ** np.ceil(np.log2(scale)))
 
 
 @compiled
@@ -68,8 +68,8 @@ def measure(rows: Float32, exact: bool, scales: Float32, inverses: Float32) -> t
         inverses[m] = 1.0 / scales[m]
         square, error = 0.0, 0.0
         for i in range(len(row)):
-            rest = float(row[i]) - float(np.rint(row[i] * inverses[m])) * float(scales[m])
-            square += float(row[i]) * float(row[i])
+            rest = row[i] - np.float64(np.rint(row[i] * inverses[m])) * scales[m]
+            square += np.float64(row[i]) * row[i]
             error += rest * rest
         norm = square if square > norm or square != square else norm
         lost = error if error > lost or error != error else lost

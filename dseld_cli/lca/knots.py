@@ -99,7 +99,7 @@ def dot64(x: Float32, y: Float32) -> float:
     """Inner product in float64."""
     total = 0.0
     for i in range(len(x)):
-        total += float(x[i]) * float(y[i])
+        total += np.float64(x[i]) * y[i]
     return total
 
 

@@ -51,7 +51,7 @@ def kth_largest(scores: Float32, k: int) -> float:
             low = i
         else:
             break
-    return float(rest[wanted])
+    return np.float64(rest[wanted])
 
 
 @compiled
@@ -155,12 +155,12 @@ def are_finite(weights: Float32, relative: Float32, room: Float32) -> bool:
 
 
 @compiled
-def dot(x: Float32, y: Float32) -> float:
+def dot(x: Float32, y: Float32) -> np.float32:
     """Inner product in float32, in any order."""
     total = np.float32(0)
     for i in range(len(x)):
         total += x[i] * y[i]
-    return float(total)
+    return total
 
 
 @compiled

@@ -1,5 +1,6 @@
 """Compiled kernels on disk: none outlives a change of what it was compiled from."""
 
+import ast
 import os
 import re
 import subprocess
@@ -7,9 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from dseld_cli.lca import compiled
+from dseld_cli.lca import compiled, knots, path
 from tests.conftest import ROOT
 
 
@@ -58,3 +60,28 @@ def test_all_kernels_are_where_changes_are_looked_for() -> None:
     package = ROOT / "dseld_cli"
     rooms = {file.parent.name for file in package.rglob("*.py") if re.search("^@compiled$", file.read_text(), re.M)}
     assert rooms <= set(compiled.ROOMS)
+
+
+KERNELS = [
+    (file.stem, node)
+    for room in compiled.ROOMS
+    for file in sorted((ROOT / "dseld_cli" / room).glob("*.py"))
+    for node in ast.walk(ast.parse(file.read_text()))
+    if isinstance(node, ast.FunctionDef) and "compiled" in [ast.unparse(d) for d in node.decorator_list]
+]
+
+
+@pytest.mark.parametrize(("module", "kernel"), KERNELS, ids=[f"{module}.{kernel.name}" for module, kernel in KERNELS])
+def test_no_kernel_calls_float(module: str, kernel: ast.FunctionDef) -> None:
+    """To numba float() of a float32 is no float64: a product of two of them was rounded."""
+    assert "float" not in [ast.unparse(call.func) for call in ast.walk(kernel) if isinstance(call, ast.Call)]
+
+
+def test_what_is_said_to_be_float64_is() -> None:
+    """Against NumPy's float64: driving input, and the inner products that norms and distances are made of."""
+    rng = np.random.default_rng(0)
+    rows, image = (rng.standard_normal(shape).astype(np.float32) for shape in ((9, 300), 300))
+    expected = rows.astype(np.float64) @ image.astype(np.float64)
+    places = rng.permutation(9)
+    np.testing.assert_allclose(path.driving_input(image, rows, places), expected[places], rtol=0, atol=1e-13)
+    np.testing.assert_allclose([knots.dot64(row, image) for row in rows], expected, rtol=0, atol=1e-13)
