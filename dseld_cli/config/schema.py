@@ -135,7 +135,7 @@ class Encode(Section):
     """working-set (simulates few neurons, proves all others silent) | direct (all neurons: the same codes, far
     slower)"""
     inhibition: Literal["auto", "gramian", "atoms"]
-    """Where inner products of atoms come from: auto (stored, where that is faster and fits in free memory) |
+    """Where inner products of atoms come from: auto (stored, if it is in memory, or worth reading) |
     gramian (stored) | atoms (computed as they are needed)"""
     energy: bool
     """Whether the energy at every step is stored with the codes: true | false"""

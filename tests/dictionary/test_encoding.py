@@ -18,7 +18,7 @@ from dseld_cli.store import project as paths
 from tests.conftest import Run
 
 GIB = 2**30
-FITTING = {"is_small": lambda *_: False, "free_memory": lambda: GIB}
+FITTING = {"is_small": lambda *_: False, "free_memory": lambda: GIB, "in_memory": lambda _: True}
 
 
 def chosen(
@@ -33,6 +33,7 @@ def chosen(
 
 def test_the_store_is_used_where_it_pays(quickstart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(quickstart, monkeypatch) is not None
+    assert chosen(quickstart, monkeypatch, in_memory=lambda _: False, n_images=20_000) is not None
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_the_store_is_used_where_it_pays(quickstart: Path, monkeypatch: pytest.M
         {"inhibition": "atoms"},
         {"is_small": lambda *_: True},
         {"free_memory": lambda: 2**20},
+        {"in_memory": lambda _: False},
     ],
 )
 def test_else_the_atoms_are_multiplied(
