@@ -66,7 +66,8 @@ def simulate(
     active, count = np.zeros(w + 1, np.int64), 0
     firing, energy = np.zeros(steps, np.int32), np.zeros(steps + 1)
     room = max(4 * knots, 64)
-    paths = np.zeros((2, room, w))  # A and G A at the steps that are kept
+    paths = np.empty((2, room, w))  # A and G A at the steps that are kept
+    paths[:, 0] = 0
     leak, gap = np.zeros(room), np.zeros(room)  # c_k; gap[j]: how far the path may leave the chord from j to j + 1
     chord = np.full(room, -1.0)  # chord[j]: how far point j is from the chord between its neighbours, if that is known
     silence, n = 1.0, 0
