@@ -132,7 +132,9 @@ def mapped(folder: Path, atoms: Float32) -> GramianTiles:
     for i, rows in enumerate(cuts):
         for j, columns in enumerate(cuts[: i + 1]):
             file, shape = folder / f"{i}_{j}", (rows.stop - rows.start, columns.stop - columns.start)
-            if not file.exists():
+            if file.exists():
+                file.read_bytes()  # into the page cache, where it is looked up
+            else:
                 (atoms[rows] @ atoms[columns].T).tofile(file)
             tiles.append((rows, columns, np.asarray(np.memmap(file, np.float32, "r", shape=shape))))
     return lambda: tiles

@@ -135,8 +135,8 @@ class Encode(Section):
     """working-set (simulates few neurons, proves all others silent) | direct (all neurons: the same codes, far
     slower)"""
     inhibition: Literal["auto", "gramian", "atoms"]
-    """Where inner products of atoms come from: auto (stored, if it is in memory, or worth reading) |
-    gramian (stored) | atoms (computed as they are needed)"""
+    """Where inner products of atoms come from: auto (stored, where that is sooner) | gramian (stored) |
+    atoms (computed as they are needed)"""
     energy: bool
     """Whether the energy at every step is stored with the codes: true | false"""
     images: Count

@@ -1,10 +1,15 @@
 """An encoder over a stored dictionary, within a memory budget; and whether it looks inner products up or computes them.
 
-The rule, where it is left to us ("auto"): the stored Gramian is used if it is there, in float32, of just these atoms,
-small enough for the memory that is free (it is read in no order, which only the page cache makes fast), and there is
-enough to do: more neurons than are all simulated anyway (`lca.encoder.SMALL`), and WORTHWHILE images, for its tiles are
-checked first. Where it would have to be read from the disk, as after a restart, it takes WORTH_READING of them: what is
-spared is a few tenths of a millisecond per image. Codes are the same either way, save for rounding.
+The rule, where it is left to us ("auto"). The stored Gramian is used if
+
+- it is there, in float32, of just these atoms;
+- there are more neurons than are all simulated anyway (`lca.encoder.SMALL`), and WORTHWHILE images: its tiles are checked
+  first;
+- atoms have so many features that this processor multiplies them later than it looks up (`lca.subgramian.LONG`);
+- it fits in the memory that is free, for it is read in no order, which only the page cache makes fast, and is there
+  already. After a restart it takes WORTH_READING images: what is spared is a millisecond of each, or less.
+
+Codes are the same either way, save for rounding.
 """
 
 from __future__ import annotations
@@ -78,7 +83,15 @@ def stored_gramian(
     gramian = store.open_store(path, store.GramianInfo)
     fits = 4 * gramian.shape("gramian")[0] ** 2 // 2 <= free_memory()
     usable = fits and is_of(gramian, dictionary) and gramian.arrays["gramian"].dtype == "float32"
-    return gramian if usable and (n_images >= WORTH_READING or in_memory(gramian)) else None
+    sooner = multiplied_later(n_features) and (n_images >= WORTH_READING or in_memory(gramian))
+    return gramian if usable and sooner else None
+
+
+def multiplied_later(n_features: int) -> bool:
+    """Whether this processor multiplies two atoms later than it looks their inner product up."""
+    from dseld_cli.lca.subgramian import LONG  # numba, which is only needed for a large dictionary
+
+    return n_features >= LONG
 
 
 def fixed_batch(dictionary: store.Dictionary, steps: int) -> int:

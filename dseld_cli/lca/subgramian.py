@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dseld_cli.lca.atoms import ALIGNED, Rows, scratch
+from dseld_cli.lca.block import compiled_for
 from dseld_cli.lca.compiled import compiled
 from dseld_cli.lca.inhibition import GramianTiles
 from dseld_cli.lca.inner import COLUMNS, ROWS, products_of_few
@@ -21,6 +22,10 @@ Int64 = NDArray[np.int64]
 
 PANEL = 48
 """Rows of a working set that stay in the processor's cache; a multiple of both ROWS and COLUMNS."""
+
+LONG = 1400 if compiled_for("avx512f") else 900
+"""Features from which on an inner product takes longer than to look it up, in a command that codes some thousand images
+and touches the stored Gramian for the first time: measured on two processors."""
 
 
 @dataclass

@@ -18,7 +18,12 @@ from dseld_cli.store import project as paths
 from tests.conftest import Run
 
 GIB = 2**30
-FITTING = {"is_small": lambda *_: False, "free_memory": lambda: GIB, "in_memory": lambda _: True}
+FITTING = {
+    "is_small": lambda *_: False,
+    "free_memory": lambda: GIB,
+    "in_memory": lambda _: True,
+    "multiplied_later": lambda _: True,
+}
 
 
 def chosen(
@@ -44,12 +49,18 @@ def test_the_store_is_used_where_it_pays(quickstart: Path, monkeypatch: pytest.M
         {"is_small": lambda *_: True},
         {"free_memory": lambda: 2**20},
         {"in_memory": lambda _: False},
+        {"multiplied_later": lambda _: False, "n_images": 50_000},
     ],
 )
 def test_else_the_atoms_are_multiplied(
     quickstart: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, object]
 ) -> None:
     assert chosen(quickstart, monkeypatch, **facts) is None  # type: ignore[arg-type]
+
+
+def test_atoms_of_few_features_are_multiplied_sooner_than_looked_up() -> None:
+    assert encoding.multiplied_later(2048)
+    assert not encoding.multiplied_later(784)
 
 
 def test_who_asks_for_the_store_gets_it_or_is_told(quickstart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
