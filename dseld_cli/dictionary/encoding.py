@@ -3,7 +3,7 @@
 The rule, where it is left to us ("auto"). The stored Gramian is used if
 
 - it is there, in float32, of just these atoms;
-- there are more neurons than are all simulated anyway (`lca.encoder.SMALL`), and WORTHWHILE images: its tiles are checked
+- there are more neurons than are all simulated anyway (`lca.encoder.SMALL`), and WORTHWHILE images: tiles are checked
   first;
 - atoms have so many features that this processor multiplies them later than it looks up (`lca.subgramian.LONG`);
 - it fits in the memory that is free, for it is read in no order, which only the page cache makes fast, and is there
