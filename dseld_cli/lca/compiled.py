@@ -30,19 +30,28 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 meaning, so that a comparison with NaN never proves anything."""
 
 
-def compiled(function: F) -> F:
+def compiled(function: F, liberties: set[str] = FAST) -> F:
     """Compile a function when it is first called; into those that call it, it is copied.
 
     Else what a call leads to depends on what else is loaded, and so do the last bits of sums: a first run, which
     compiles, would have others than the next.
     """
     try:
-        kernel = njit(function, nogil=True, fastmath=FAST, forceinline=True, cache=has_place_for_cache())
+        kernel = njit(function, nogil=True, fastmath=liberties, forceinline=True, cache=has_place_for_cache())
     except RuntimeError:  # numba found no place that it can write to
-        kernel = njit(function, nogil=True, fastmath=FAST, forceinline=True)
+        kernel = njit(function, nogil=True, fastmath=liberties, forceinline=True)
     if kernel.stats.cache_path:
         drop_stale(Path(kernel.stats.cache_path))
     return cast(F, kernel)
+
+
+def compiled_as_written(function: F) -> F:
+    """Compile a function whose sums are taken in the order in which they stand there.
+
+    Of a loop over entries, the last few are compiled apart from the others. Where sums may be reassociated an entry's
+    bits depend on where it stands: so they did on processors without AVX2.
+    """
+    return compiled(function, {"contract"})
 
 
 @cache

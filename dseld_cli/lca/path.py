@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.compiled import compiled
+from dseld_cli.lca.compiled import compiled, compiled_as_written
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -39,7 +39,7 @@ def driving_input(image: Float32, rows: Float32, places: Int64) -> Float64:
     return b[:n]
 
 
-@compiled
+@compiled_as_written
 def simulate(
     gram: Float32,
     b: Float64,
@@ -109,7 +109,7 @@ def simulate(
     return a, firing, energy, fired, means, leak[:n].copy(), gap[:n].copy()
 
 
-@compiled
+@compiled_as_written
 def inhibit(gram: Float32, a: Float64, active: Int64, lateral: Float32) -> None:
     """Write G a into `lateral`, in float32, eight firing neurons at a time."""
     lateral[:] = 0

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -56,9 +57,40 @@ def test_a_run_that_compiles_has_the_bits_of_the_next(tmp_path: Path) -> None:
     assert runs[0] == runs[1]
 
 
+INHIBIT = """
+import numpy as np
+from dseld_cli.lca.path import inhibit
+rng = np.random.default_rng(0)
+for w in range(8, 80):
+    gram = np.repeat(rng.standard_normal((w, 1)).astype(np.float32), w, axis=1)
+    for firing in range(w):
+        found = np.empty(w, np.float32)
+        inhibit(gram, rng.standard_normal(w), np.arange(firing), found)
+        assert len(np.unique(found)) == 1, (w, firing, found)
+"""
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {},
+        pytest.param(
+            {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
+            marks=pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another architecture"),
+        ),
+    ],
+    ids=["this", "x86-64 of 2003"],
+)
+def test_a_neuron_is_inhibited_alike_wherever_it_stands(tmp_path: Path, processor: dict[str, str]) -> None:
+    """Where it stands depends on who else is in the working set. Without AVX2 the last ones of a vector were others."""
+    place = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)} | processor
+    done = subprocess.run([sys.executable, "-c", INHIBIT], env=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_all_kernels_are_where_changes_are_looked_for() -> None:
     package = ROOT / "dseld_cli"
-    rooms = {file.parent.name for file in package.rglob("*.py") if re.search("^@compiled$", file.read_text(), re.M)}
+    rooms = {file.parent.name for file in package.rglob("*.py") if re.search("^@compiled", file.read_text(), re.M)}
     assert rooms <= set(compiled.ROOMS)
 
 
@@ -67,7 +99,7 @@ KERNELS = [
     for room in compiled.ROOMS
     for file in sorted((ROOT / "dseld_cli" / room).glob("*.py"))
     for node in ast.walk(ast.parse(file.read_text()))
-    if isinstance(node, ast.FunctionDef) and "compiled" in [ast.unparse(d) for d in node.decorator_list]
+    if isinstance(node, ast.FunctionDef) and any("compiled" in ast.unparse(d) for d in node.decorator_list)
 ]
 
 
