@@ -13,6 +13,7 @@ from dseld_cli.config.edit import edit
 from dseld_cli.config.presets import PRESETS, preset
 from dseld_cli.errors import UserError
 from dseld_cli.runtime.console import say, table
+from dseld_cli.runtime.outputs import together
 
 FILES = ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore")
 """The project's files, as they are in dseld's own repository and in its wheel."""
@@ -37,12 +38,11 @@ def run(folder: Path, name: str, data_root: str | None) -> None:
     if not shutil.which("git"):
         raise UserError("git is not installed: DVC, which runs the pipeline, keeps its records in a repository")
     origin = PACKAGED if PACKAGED.is_dir() else SOURCE
-    for file in FILES:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(origin / file, folder / file)
-    (folder / "data/additions").mkdir(exist_ok=True)
-    (folder / KEPT).touch()
-    edit(changes, folder / "params.yaml")
+    with together() as aside:
+        drafts = {file: aside(folder / file) for file in (*FILES, KEPT)}
+        for file, draft in drafts.items():
+            draft.write_bytes((origin / file).read_bytes() if file in FILES else b"")
+        edit(changes, drafts["params.yaml"])
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     say(f"{folder}: a project with the settings of {name}; run it with `{where}dvc repro`")
     if _git(folder, "rev-parse").returncode:

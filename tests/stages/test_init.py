@@ -1,5 +1,7 @@
 """`dseld init`: a project that runs, at the settings of a preset."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +47,26 @@ def test_what_is_there_is_not_overwritten(project: Path, run: Run) -> None:
     assert "params.yaml is there already" in run("init", ok=False).stderr
     assert Path("params.yaml").read_text() == before
     assert not Path("dvc.yaml").exists()
+
+
+def test_a_disk_that_is_full_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """It left half a project, which the same command then refused to write into."""
+    monkeypatch.chdir(tmp_path)
+    written = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name == "dvc.yaml":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(path, content)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        assert "make room, then run the same command again" in run("init project", ok=False).stderr
+    assert not [path for path in Path("project").rglob("*") if path.is_file()]
+    run("init project")
+    assert all(Path("project", file).is_file() for file in FILES)
 
 
 def test_an_unknown_preset_names_those_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
