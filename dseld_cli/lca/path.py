@@ -53,15 +53,15 @@ def simulate(
 ) -> tuple[Float64, NDArray[np.int32], Float64, Int64, Float64, Float64, Float64]:
     """Run the recurrence of w neurons in float64; summarise its path v[k] = c_k S - sum_m A_m[k] phi_m by few knots.
 
-    `gram` is G[W, W] (w, w), `b` (w,), `order` (w,) sorts the neurons by their atoms, `norm_s` = ||S||. `rounding` is
-    the relative error of G a: of the entries of `gram`, and of their sum, which is taken in float32. Returns the code
-    a[K] (w,), firing (K,), energy (K + 1,), the f neurons that ever fired, and for at most `knots` steps: their A
-    (knots, f), c (knots,), gap (knots,).
+    `gram` is G[W, W] (w, w), or has zeros behind its rows, `b` (w,), `order` (w,) sorts the neurons by their atoms,
+    `norm_s` = ||S||. `rounding` is the relative error of G a: of the entries of `gram`, and of their sum, which is taken
+    in float32. Returns the code a[K] (w,), firing (K,), energy (K + 1,), the f neurons that ever fired, and for at most
+    `knots` steps: their A (knots, f), c (knots,), gap (knots,).
     """
     w = len(b)
     eta = 1.0 / tau
     u, a = np.zeros(w), np.zeros(w)
-    lateral = np.zeros(w, np.float32)
+    lateral = np.zeros(gram.shape[1], np.float32)
     ever = np.zeros(w, np.bool_)
     active, count = np.zeros(w + 1, np.int64), 0
     firing, energy = np.zeros(steps, np.int32), np.zeros(steps + 1)

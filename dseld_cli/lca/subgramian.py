@@ -23,6 +23,9 @@ Int64 = NDArray[np.int64]
 PANEL = 48
 """Rows of a working set that stay in the processor's cache; a multiple of both ROWS and COLUMNS."""
 
+LINE = 16
+"""Numbers of a cache line."""
+
 LONG = 1400 if compiled_for("avx512f") else 900
 """Features from which on an inner product takes longer than to look it up, in a command that codes some thousand images
 and touches the stored Gramian for the first time: measured on two processors."""
@@ -30,7 +33,10 @@ and touches the stored Gramian for the first time: measured on two processors.""
 
 @dataclass
 class WorkingSet:
-    """Atoms W (w,) in the order in which they joined; driving input b, and G, of the first of them, (v,) and (v, v)."""
+    """Atoms W (w,) in the order in which they joined; driving input b, and G, of the first of them, (v,) and (v, .).
+
+    Behind a row of G there may be zeros.
+    """
 
     atoms: Int64
     b: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -42,9 +48,22 @@ class WorkingSet:
     def grown(self) -> Float32:
         """Room for all of G[W, W], with what is known of it."""
         known, w = len(self.gram), len(self.atoms)
-        gram = np.empty((w, w), np.float32)
-        gram[:known, :known] = self.gram
+        gram = in_lines(w, w)
+        gram[:known, :known] = self.gram[:, :known]
         return gram
+
+
+def in_lines(rows: int, columns: int) -> Float32:
+    """Room for (rows, columns) in which each row begins with a cache line, and ends with one, filled up with zeros.
+
+    Vectors that lie across two lines are loaded in twice the time.
+    """
+    width = columns + -columns % LINE
+    room = np.empty(rows * width + LINE, np.float32)
+    first = -(room.ctypes.data // room.itemsize) % LINE
+    found = room[first : first + rows * width].reshape(rows, width)
+    found[:, columns:] = 0
+    return found
 
 
 def from_atoms(working_set: WorkingSet, rows: Rows) -> None:
