@@ -54,8 +54,8 @@ def simulate(
     """Run the recurrence of w neurons in float64; summarise its path v[k] = c_k S - sum_m A_m[k] phi_m by few knots.
 
     `gram` is G[W, W] (w, w), or has zeros behind its rows, `b` (w,), `order` (w,) sorts the neurons by their atoms,
-    `norm_s` = ||S||. `rounding` is the relative error of G a: of the entries of `gram`, and of their sum, which is taken
-    in float32. Returns the code a[K] (w,), firing (K,), energy (K + 1,), the f neurons that ever fired, and for at most
+    `norm_s` = ||S||. `rounding` is the relative error of G a: of the entries of `gram`, and of their sum, taken in
+    float32. Returns the code a[K] (w,), firing (K,), energy (K + 1,), the f neurons that ever fired, and for at most
     `knots` steps: their A (knots, f), c (knots,), gap (knots,).
     """
     w = len(b)
