@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.dictionary.checks import require_unit_norm
-from dseld_cli.lca.atoms import Atoms
+from dseld_cli.lca.atoms import Atoms, on_lines
 
 
 def resident_atoms(memory: int, n_atoms: int, n_features: int) -> int:
@@ -39,7 +39,7 @@ def atoms_of(dictionary: store.Dictionary, memory: int) -> Atoms:
 
     if resident_atoms(memory, n_atoms, n_features) < 4 * n_atoms * n_features:
         return Atoms((n_atoms, n_features), streamed)
-    atoms = np.empty((n_atoms, n_features), np.float32)
+    atoms = on_lines(n_atoms, n_features)
     for rows, block in streamed():
         atoms[rows] = block
     return Atoms.of(atoms)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dseld_cli.lca.atoms import ALIGNED, Rows, scratch
+from dseld_cli.lca.atoms import ALIGNED, LINE, Rows, on_lines, scratch
 from dseld_cli.lca.block import compiled_for
 from dseld_cli.lca.compiled import compiled
 from dseld_cli.lca.inhibition import GramianTiles
@@ -22,9 +22,6 @@ Int64 = NDArray[np.int64]
 
 PANEL = 48
 """Rows of a working set that stay in the processor's cache; a multiple of both ROWS and COLUMNS."""
-
-LINE = 16
-"""Numbers of a cache line."""
 
 LONG = 1400 if compiled_for("avx512f") else 900
 """Features from which on an inner product takes longer than to look it up, in a command that codes some thousand images
@@ -54,14 +51,8 @@ class WorkingSet:
 
 
 def in_lines(rows: int, columns: int) -> Float32:
-    """Room for (rows, columns) in which each row begins with a cache line, and ends with one, filled up with zeros.
-
-    Vectors that lie across two lines are loaded in twice the time.
-    """
-    width = columns + -columns % LINE
-    room = np.empty(rows * width + LINE, np.float32)
-    first = -(room.ctypes.data // room.itemsize) % LINE
-    found = room[first : first + rows * width].reshape(rows, width)
+    """Room for (rows, columns) in which each row begins with a cache line, and ends with one, filled up with zeros."""
+    found = on_lines(rows, columns + -columns % LINE)
     found[:, columns:] = 0
     return found
 
