@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dseld_cli.lca import integers, search
 from dseld_cli.lca.atoms import Atoms, scratch
+from dseld_cli.lca.block import compiled_for
 from dseld_cli.lca.certificate import Precision
 from dseld_cli.lca.knots import UNIT
 from dseld_cli.runtime.engine import on_all_cores, shares
@@ -38,6 +39,11 @@ PARTS = 4
 
 SAFETY = 1.001
 """Norms and distances that are measured in float32 are taken to be larger by that."""
+
+
+def multiplies_integers() -> bool:
+    """Whether there are kernels of integers for this processor."""
+    return compiled_for("avx2")
 
 
 class Products(Protocol):
@@ -106,7 +112,8 @@ class InIntegers:
 
     def __call__(self, references: Float32) -> Iterator[tuple[int, Float32, Float32]]:
         """Yield (first, atoms (rows, N), products (r, rows)), tile by tile; these until the next ones are asked for."""
-        if len(references) <= FEW and self.copy is not None and self.atoms.resident is not None:
+        one_by_one = len(references) <= FEW or not multiplies_integers()
+        if one_by_one and self.copy is not None and self.atoms.resident is not None:
             yield 0, self.atoms.resident, few_products(self.copy, self.scales, references)
             return
         left = _Left.of(references)

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from dseld_cli.lca import search
 from dseld_cli.lca.atoms import TILE, Atoms
-from dseld_cli.lca.block import compiled_for
 from dseld_cli.lca.certificate import Certificates
-from dseld_cli.lca.products import FEW, InFloat32, InIntegers, Products
+from dseld_cli.lca.products import FEW, InFloat32, InIntegers, Products, multiplies_integers
 from dseld_cli.runtime.engine import on_all_cores, processor_has, shares, threads_per_operation
 from dseld_cli.runtime.matrices import product
 
@@ -247,11 +246,6 @@ class Screen:
         for first, block, tile in products(references):
             _collect_near(certificates, asking, tile, first, indptr, block, open_from, skip, found)
         return found
-
-
-def multiplies_integers() -> bool:
-    """Whether there are kernels of integers for this processor."""
-    return compiled_for("avx2")
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dseld_cli.lca import integers
+from dseld_cli.lca import integers, products
 from dseld_cli.lca.atoms import Atoms
-from dseld_cli.lca.products import OUTPUT, InIntegers
-from dseld_cli.lca.screening import multiplies_integers
+from dseld_cli.lca.products import OUTPUT, InIntegers, multiplies_integers
 
 needs_instructions = pytest.mark.skipif(not multiplies_integers(), reason="no kernels of integers for this processor")
 
@@ -26,8 +25,8 @@ def rounded(rows: np.ndarray) -> np.ndarray:
     return into[: len(rows), : rows.shape[1]] * scales[:, None].astype(np.float64)
 
 
-def products_of(products: InIntegers, references: np.ndarray) -> np.ndarray:
-    return np.concatenate([part.copy() for _, _, part in products(references)], axis=1)
+def products_of(multiplied: InIntegers, references: np.ndarray) -> np.ndarray:
+    return np.concatenate([part.copy() for _, _, part in multiplied(references)], axis=1)
 
 
 @needs_instructions
@@ -91,3 +90,14 @@ def test_a_copy_that_is_kept_has_the_same_products() -> None:
     products = InIntegers(Atoms.of(rows))
     few = products_of(products.kept(), references[:2])
     np.testing.assert_allclose(few, products_of(products, references)[:2], rtol=1e-5, atol=1e-5)
+
+
+def test_a_copy_serves_processors_without_kernels_of_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two images may have more references than are multiplied one by one elsewhere: that ended the process."""
+    monkeypatch.setattr(products, "multiplies_integers", lambda: False)
+    monkeypatch.delattr(integers, "multiply")
+    rng = np.random.default_rng(3)
+    rows, references = (rng.standard_normal((k, 100)).astype(np.float32) for k in (70, 12))
+    integers.round_references(references)
+    found = products_of(InIntegers(Atoms.of(rows)).kept(), references)
+    np.testing.assert_allclose(found, references.astype(np.float64) @ rounded(rows).T, rtol=0, atol=1e-4)
