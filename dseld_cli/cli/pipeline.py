@@ -162,8 +162,8 @@ def gramian(given: Given) -> None:
     """Compute the inner products of all atoms, which inhibit neurons that explain the same thing.
 
     Reads data/dictionary.zarr; writes data/gramian.zarr in tiles, within the
-    memory budget. A killed run goes on at the tiles that are missing. Needed
-    only when encode.inhibition is gramian.
+    memory budget. A killed run goes on at the tiles that are missing. Many
+    images are coded sooner with it, or as encode.inhibition says.
 
     [dim]Example:[/dim]  dseld gramian --memory 2GiB
     """
@@ -202,9 +202,9 @@ def encode(
 ) -> None:
     """Code images sparsely over the dictionary: K steps of the Locally Competitive Algorithm.
 
-    Reads data/features/<split>.zarr, data/dictionary.zarr and, if inhibition is
-    from there, data/gramian.zarr; writes data/codes/<split>.zarr. A killed run
-    goes on at the batch it was in.
+    Reads data/features/<split>.zarr, data/dictionary.zarr and, as inhibition
+    says, data/gramian.zarr; writes data/codes/<split>.zarr. A killed run goes
+    on at the batch it was in.
 
     Codes of the train split are for training a decoder: an image's own atom,
     and exact copies of it, cannot fire, and --images and --seed stand for

@@ -1,15 +1,13 @@
 """An encoder over a stored dictionary, within a memory budget; and whether it looks inner products up or computes them.
 
-The rule, where it is left to us ("auto"). The stored Gramian is used if
+The rule, where it is left to us ("auto"), asks for nothing that another run may find otherwise, as last bits of codes
+depend on it. The stored Gramian is used if
 
 - it is there, in float32, of just these atoms;
-- there are more neurons than are all simulated anyway (`lca.encoder.SMALL`), and WORTHWHILE images: tiles are checked
-  first;
+- there are more neurons than are all simulated anyway (`lca.encoder.SMALL`);
 - atoms have so many features that this processor multiplies them later than it looks up (`lca.subgramian.LONG`);
-- it fits in the memory that is free, for it is read in no order, which only the page cache makes fast, and is there
-  already. After a restart it takes WORTH_READING images: what is spared is a millisecond of each, or less.
-
-Codes are the same either way, save for rounding.
+- there are WORTHWHILE images;
+- it takes half of the machine's memory or less: it is read in no order, which only the page cache makes fast.
 """
 
 from __future__ import annotations
@@ -20,18 +18,16 @@ from typing import Literal
 
 from dseld_cli import store
 from dseld_cli.dictionary.atoms import atoms_of, resident_atoms
-from dseld_cli.dictionary.gramian import in_memory, is_of, mapped_tiles, require_of
+from dseld_cli.dictionary.gramian import is_of, mapped_tiles, require_of
 from dseld_cli.lca.encoder import BATCH, Encoder, Method, is_small, memory_needed
 from dseld_cli.lca.recurrence import LCAParams
-from dseld_cli.runtime.budget import arrays_within, free_memory
+from dseld_cli.runtime.budget import arrays_within, machine_memory
 
 Inhibition = Literal["auto", "gramian", "atoms"]
 
-WORTHWHILE = 200
-"""Images from which on checking the Gramian's tiles costs less than the inner products that it spares."""
-
-WORTH_READING = 20_000
-"""Images from which on reading it costs less, too: 5.5 GB for 50,000 atoms take disks from five seconds to a minute."""
+WORTHWHILE = 5000
+"""Images from which on it matters little that it may have to be read from the disk, as after a restart: 5.5 GB of
+50,000 atoms take from five seconds to half a minute, and a millisecond is spared of each image, or less."""
 
 
 OF_IMAGE = 400
@@ -75,16 +71,13 @@ def stored_gramian(
         require_of(gramian, dictionary)
         return gramian
     n_atoms, n_features = dictionary.shape("atoms")
-    little = n_images < WORTHWHILE or is_small(n_atoms, n_features, params.steps)
-    if means.inhibition == "atoms" or means.method == "direct" or little:
+    if means.inhibition == "atoms" or means.method == "direct":
         return None
-    if not store.present(path):
+    little = n_images < WORTHWHILE or is_small(n_atoms, n_features, params.steps)
+    if little or 2 * n_atoms**2 > machine_memory() // 2 or not multiplied_later(n_features) or not store.present(path):
         return None
     gramian = store.open_store(path, store.GramianInfo)
-    fits = 4 * gramian.shape("gramian")[0] ** 2 // 2 <= free_memory()
-    usable = fits and is_of(gramian, dictionary) and gramian.arrays["gramian"].dtype == "float32"
-    sooner = multiplied_later(n_features) and (n_images >= WORTH_READING or in_memory(gramian))
-    return gramian if usable and sooner else None
+    return gramian if is_of(gramian, dictionary) and gramian.arrays["gramian"].dtype == "float32" else None
 
 
 def multiplied_later(n_features: int) -> bool:

@@ -17,13 +17,9 @@ from numpy.typing import NDArray
 
 from dseld_cli import store
 from dseld_cli.lca.inhibition import GramianTiles
-from dseld_cli.runtime.budget import cached
 from dseld_cli.runtime.engine import on_all_cores
 from dseld_cli.store.chunks import key_of, text
 from dseld_cli.store.disk import beside
-
-SAMPLE, NEARLY_ALL = 40, 0.95
-"""Tiles that are looked at, and the share of their pages, to see whether a Gramian is in the page cache."""
 
 
 def is_of(gramian: store.Gramian, dictionary: store.Dictionary) -> bool:
@@ -40,14 +36,6 @@ def require_of(gramian: store.Gramian, dictionary: store.Dictionary) -> None:
     """
     if not is_of(gramian, dictionary):
         raise store.out_of_date(gramian, dictionary)
-
-
-def in_memory(gramian: store.Gramian) -> bool:
-    """Whether nearly all of it is in the page cache, by some tiles: a disk takes too long for single entries."""
-    if gramian.elsewhere:
-        return False
-    keys = gramian.specs["gramian"].keys
-    return cached([gramian.file("gramian", key) for key in keys[:: -(-len(keys) // SAMPLE)]]) > NEARLY_ALL
 
 
 Note = tuple[str, int, int, int]

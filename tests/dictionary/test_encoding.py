@@ -20,14 +20,13 @@ from tests.conftest import Run
 GIB = 2**30
 FITTING = {
     "is_small": lambda *_: False,
-    "free_memory": lambda: GIB,
-    "in_memory": lambda _: True,
+    "machine_memory": lambda: GIB,
     "multiplied_later": lambda _: True,
 }
 
 
 def chosen(
-    quickstart: Path, monkeypatch: pytest.MonkeyPatch, n_images: int = 1000, inhibition: str = "auto", **facts: object
+    quickstart: Path, monkeypatch: pytest.MonkeyPatch, n_images: int = 10_000, inhibition: str = "auto", **facts: object
 ) -> store.Gramian | None:
     for name, fact in (FITTING | facts).items():
         monkeypatch.setattr(encoding, name, fact)
@@ -38,17 +37,15 @@ def chosen(
 
 def test_the_store_is_used_where_it_pays(quickstart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(quickstart, monkeypatch) is not None
-    assert chosen(quickstart, monkeypatch, in_memory=lambda _: False, n_images=20_000) is not None
 
 
 @pytest.mark.parametrize(
     "facts",
     [
-        {"n_images": 10},
+        {"n_images": 1000},
         {"inhibition": "atoms"},
         {"is_small": lambda *_: True},
-        {"free_memory": lambda: 2**20},
-        {"in_memory": lambda _: False},
+        {"machine_memory": lambda: 2**20},
         {"multiplied_later": lambda _: False, "n_images": 50_000},
     ],
 )
