@@ -167,7 +167,7 @@ def _reworded(folder: Path, mark: Mapping[str, Any]) -> list[str]:
     reworded = []
     for name, words in _words(mark).items():
         with suppress(OSError, *UNREADABLE):  # what cannot be read is found elsewhere
-            found = json.loads((folder / name / "zarr.json").read_bytes())
+            found = json.loads(disk.a_file(folder / name / "zarr.json").read_bytes())
             reworded += [] if codec.words(found) == words else [name]
     return reworded
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from errno import EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP
+from errno import EINVAL, ENOENT, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,18 @@ def _refused(path: Path, error: OSError) -> Exception:
     return error
 
 
+def a_file(path: Path) -> Path:
+    """Take a path for a file's.
+
+    Raises:
+        FileNotFoundError: if something else is there: a folder, or a pipe, which would be waited for.
+
+    """
+    if path.exists() and not path.is_file():
+        raise FileNotFoundError(ENOENT, "no file", str(path))
+    return path
+
+
 def attributes(folder: Path) -> dict[str, Any] | None:
     """Attributes of a zarr group; None if there is no group, or its metadata is damaged.
 
@@ -125,7 +137,7 @@ def attributes_in(file: Path) -> dict[str, Any] | None:
 
     """
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(a_file(file).read_bytes())
         return dict(found["attributes"]) if (found["zarr_format"], found["node_type"]) == (3, "group") else None
     except (FileNotFoundError, NotADirectoryError, KeyError, ValueError, TypeError, RecursionError):
         return None

@@ -213,7 +213,7 @@ class Store(Generic[InfoT]):
         spec = self.specs[name]
         shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
         try:
-            with self.file(name, key).open("rb") as file:
+            with disk.a_file(self.file(name, key)).open("rb") as file:
                 stamp, data = _stamp(os.fstat(file.fileno())), file.read()
             content = codec.decode(data, spec.dtype, spec.chunks, shape)
         except (FileNotFoundError, NotADirectoryError):
@@ -242,14 +242,20 @@ class Store(Generic[InfoT]):
             StoreDamaged: naming the chunk, if it is not what was committed, or makes no sense.
 
         """
-        spec = self.specs[name]
-        if (name, key) not in self.verified or self.verified[name, key] != _stamp(self.file(name, key).stat()):
+        spec, known = self.specs[name], self.verified.get((name, key))
+        if known is None or known != self._stamp_of(name, key):
             self.chunk(name, key)
         file = self.file(name, key)
         shape = tuple(map(len, chunks.ranges(key, spec.chunks, spec.shape)))
         # copy on write: torch wants what it could write to, and nothing that is written would reach the file
         whole = np.memmap(file, chunks.numpy_dtype(spec.dtype), "c", shape=spec.chunks)
         return np.asarray(whole)[tuple(map(slice, shape))]
+
+    def _stamp_of(self, name: str, key: Key) -> Stamp | None:
+        """Stamp of a chunk's file; None if there is none, which reading it says better."""
+        with suppress(OSError):
+            return _stamp(self.file(name, key).stat())
+        return None
 
     def all_chunks(self) -> list[tuple[str, Key]]:
         """Name every chunk: (array, key)."""
@@ -422,7 +428,7 @@ def spec_of(folder: Path, kind: str, name: str, array: ArrayMark) -> Spec:
 
     """
     try:
-        found = json.loads((folder / name / "zarr.json").read_bytes())
+        found = json.loads(disk.a_file(folder / name / "zarr.json").read_bytes())
         sides = tuple(int(side) for side in found["chunk_grid"]["configuration"]["chunk_shape"])
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"array {name} is missing") from None

@@ -117,7 +117,7 @@ def test_another_kind_of_store_is_refused(committed: store.Features) -> None:
     refused(committed.path, "holds features", "gramian", kind=DoesNotFit, wanted=store.GramianInfo)
 
 
-DAMAGES = ["truncate", "flip", "zero", "empty", "delete", "folder"]
+DAMAGES = ["truncate", "flip", "zero", "empty", "delete", "folder", "pipe"]
 
 
 def damage(file: Path, how: str) -> None:
@@ -134,17 +134,23 @@ def damage(file: Path, how: str) -> None:
         file.write_bytes(b"")
     elif how == "folder":
         file.mkdir()
+    elif how == "pipe":
+        os.mkfifo(file)
 
 
 @pytest.mark.parametrize("file", ["features/c/1/0", "labels/c/0", "source/c/1"])
-@pytest.mark.parametrize("how", DAMAGES[:-1])
+@pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_chunk_is_refused(committed: store.Features, file: str, how: str) -> None:
     damage(committed.path / file, how)
     refused(committed.path, "damaged", file.split("/")[0], "`dseld extract` again", kind=StoreDamaged)
+    with pytest.raises(StoreDamaged, match="`dseld extract` again"):  # mapped, too, whatever was known of it
+        store.open_store(committed.path, store.FeaturesInfo).mapped(
+            file.split("/")[0], tuple(map(int, file.split("/")[2:]))
+        )
 
 
 @pytest.mark.parametrize("name", ["features", "labels", "source"])
-@pytest.mark.parametrize("how", DAMAGES[:-1])
+@pytest.mark.parametrize("how", DAMAGES)
 def test_damaged_metadata_of_an_array_is_named_with_what_mends_it(
     committed: store.Features, name: str, how: str
 ) -> None:
