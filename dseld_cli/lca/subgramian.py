@@ -133,10 +133,8 @@ def from_store(working_set: WorkingSet, gramian: StoredGramian) -> None:
         atoms - gramian.starts[tile], tile, order, len(working_set.gram), gramian.addresses, gramian.strides,
         gramian.half, found,
     )  # fmt: skip
-    gram, entries = working_set.grown(), found.view(np.float32)
-    if gramian.half:
-        entries *= np.float32(2.0**112)
-    in_order(entries, np.argsort(order), len(working_set.gram), gram)
+    gram, factor = working_set.grown(), np.float32(2.0**112 if gramian.half else 1)
+    in_order(found.view(np.float32), factor, np.argsort(order), len(working_set.gram), gram)
     working_set.gram = gram
 
 
@@ -180,11 +178,11 @@ def look_up(
 
 
 @compiled
-def in_order(rising: Float32, ranks: Int64, known: int, gram: Float32) -> None:
+def in_order(rising: Float32, factor: np.float32, ranks: Int64, known: int, gram: Float32) -> None:
     """As `mirror`, from what is below the diagonal where atoms rise: the one that joined as p-th is ranks[p] there."""
     for p in range(known, len(gram)):
         for q in range(p + 1):
-            gram[p, q] = rising[max(ranks[p], ranks[q]), min(ranks[p], ranks[q])]
+            gram[p, q] = factor * rising[max(ranks[p], ranks[q]), min(ranks[p], ranks[q])]
     for p in range(len(gram)):
         for q in range(max(p + 1, known), len(gram)):
             gram[p, q] = gram[q, p]

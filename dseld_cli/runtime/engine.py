@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,7 +105,9 @@ def on_all_cores(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     most = min(cores(), len(waiting))
     waits = most > 1 and threading.current_thread() is threading.main_thread()
     with threads_per_operation(1):
-        helping = [_helpers(cores()).submit(whatever_is_next) for _ in range(most if waits else most - 1)]
+        helping = [  # each in this context: what NumPy is to ignore here it ignores there
+            _helpers(cores()).submit(copy_context().run, whatever_is_next) for _ in range(most if waits else most - 1)
+        ]
         try:
             if not waits:
                 whatever_is_next()

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dseld_cli.lca import certificate, encoder, path, screening, search, working_set
+from dseld_cli.lca import atoms, certificate, encoder, path, screening, search, working_set
 from dseld_cli.lca.atoms import TILE, Atoms
 from dseld_cli.lca.certificate import Certificates, Precision, certify
 from dseld_cli.lca.encoder import Encoder
 from dseld_cli.lca.recurrence import LCAParams, unstable
+from dseld_cli.lca.subgramian import StoredGramian, WorkingSet, from_store
 from tests.reference import lca_float64
 
 TIE = 1e-4
@@ -33,11 +34,11 @@ def tiles(Phi, rows=41):
 
 def encode(S, Phi, params, excluded=None, **options):
     """Code by working sets, however small the problem, over atoms that come in ragged blocks or lie in memory."""
-    atoms = Atoms.of(Phi) if options.pop("resident", False) else Atoms(Phi.shape, blocks(Phi))
+    rows = Atoms.of(Phi) if options.pop("resident", False) else Atoms(Phi.shape, blocks(Phi))
     if options.get("gramian"):
         options["gramian"] = tiles(Phi)
     with mock.patch.object(encoder, "SMALL", 0):
-        return Encoder(atoms, params, **options).encode(S, excluded)
+        return Encoder(rows, params, **options).encode(S, excluded)
 
 
 def unit(rows):
@@ -397,3 +398,15 @@ def test_the_gaps_contain_every_step_of_the_path():
 def segment_distance(v, x, y):
     share = np.clip((v - x) @ (y - x) / max((y - x) @ (y - x), 1e-300), 0, 1)
     return np.linalg.norm(v - x - share * (y - x))
+
+
+def test_half_tiles_are_looked_up_whatever_was_in_that_memory_before():
+    """Room that is used again holds anything above the diagonal: that was multiplied, and NumPy warned of it."""
+    _, Phi = clustered()
+    half = [(rows, columns, tile.astype(np.float16)) for rows, columns, tile in tiles(Phi)()]
+    atoms.scratch("found", 600**2)[:] = np.float32(3e38)
+    looked_up = WorkingSet(np.random.default_rng(0).permutation(600)[:300])
+    from_store(looked_up, StoredGramian(lambda: half))
+    expected = (Phi @ Phi.T).astype(np.float16)[np.ix_(looked_up.atoms, looked_up.atoms)]
+    np.testing.assert_array_equal(looked_up.gram[:, :300], expected.astype(np.float32))
+    assert not looked_up.gram[:, 300:].any()

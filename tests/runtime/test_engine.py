@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info
@@ -118,3 +119,10 @@ raise SystemExit(os.waitpid(child, 0)[1])
 def test_a_process_that_is_forked_has_threads_of_its_own() -> None:
     env = os.environ | {"OMP_NUM_THREADS": "3"}
     subprocess.run([sys.executable, "-c", FORKED], env=env, timeout=60, check=True)
+
+
+def test_what_numpy_is_to_ignore_here_it_ignores_in_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with np.errstate(over="ignore"):
+        found = on_all_cores(lambda x: np.float32(x) * np.float32(1e38), [10, 20, 30])
+    assert np.isinf(found).all()
