@@ -85,7 +85,8 @@ def neighbours(exemplars: TiledExemplars, n_classes: int, k: int) -> Neighbours:
     With more, an image's own class is outvoted however close its exemplars are.
     """
     typical = int(np.median(exemplars.counts))
-    said = f"{typical} neighbours vote, not {k}: a typical class has no more exemplars" if typical < k else ""
+    voters = "1 neighbour votes" if typical == 1 else f"{typical} neighbours vote"
+    said = f"{voters}, not {k}: a typical class has no more exemplars" if typical < k else ""
     return Neighbours(exemplars, n_classes, min(k, typical), said)
 
 

@@ -175,6 +175,9 @@ class Project:
         if not self.path.is_dir():
             raise DoesNotFit(f"{self.path} is no folder: name the one with params.yaml")
 
+    def __repr__(self) -> str:
+        return f"Project({str(self.path)!r})"
+
     def features(self, split: str = "test") -> Features:
         """Features of a split.
 

@@ -58,6 +58,8 @@ def track(
     items: Iterable[T], total: int, what: str, done: int = 0, length: Callable[[T], int] = lambda _: 1, unit: str = ""
 ) -> Iterator[T]:
     """Iterate and show how far it is and the time left, from `done` to `total`; an item counts as its `length`."""
+    if total <= done:
+        return iter(items)
     if sys.stderr.isatty():
         return _bar(items, total, shown(what), done, length, unit)
     return _lines(items, total, shown(what), done, length)

@@ -132,8 +132,9 @@ def _report_threshold(features: Float32, encoder: Encoder, excluded: Sequence[In
         strongest = np.maximum(strongest, np.abs(b).max(axis=1))
     lambda_ = encoder.params.lambda_
     share = lambda_ / max(float(np.median(strongest)), 1e-30)
-    so_much = f"{100 * share:.0f} % of" if share < 100 else f"{share:.3g} times"
+    so_much = f"{100 * share:.0f} % of" if share < 10 else f"{share:.3g} times"
     line = f"lambda {lambda_:g} is {so_much} the strongest driving input (median image)"
+    line += ": none of its neurons fires" if share >= 1 else ""
     (warn if share >= 1 else say)(line)
 
 
@@ -177,4 +178,8 @@ def _summarise(codes: store.Codes) -> None:
     n, values, n_atoms = codes.shape("rows")[0], codes.shape("values")[0], codes.info.atoms
     say(f"{codes.path}: {n} images over {n_atoms} atoms, {100 * values / (n * n_atoms):.2f} % of the neurons in a code")
     proved, products = int(codes.read("proved").sum(dtype=np.int64)), float(codes.read("products").mean())
-    say(f"{proved} images by working sets, {n - proved} by all neurons; {products:.1f} passes over the atoms per image")
+    looked_up = ", inner products from the Gramian" if codes.info.inhibition == "gramian" else ""
+    say(
+        f"{proved} images by working sets, {n - proved} by all neurons; {products:.1f} passes over the atoms per image"
+        f"{looked_up}"
+    )

@@ -62,7 +62,8 @@ def _show(main: Mapping[str, Any], found: Evaluation) -> None:
     columns = ["top-1", "95 % interval", "top-5 %", "macro-F1 %"]
     rows = [[*_row(name, result), str(result["undecided"])] for name, result in main["decoders"].items()]
     table(f"Accuracy on the {main['split']} split", ["decoder", *columns, "undecided"], rows)
-    say(f"hardest class: {', '.join(_hardest(found.per_class()))}")
+    if hardest := _hardest(found.per_class()):
+        say(f"hardest class: {'; '.join(hardest)}")
     if baselines := found.baseline_summaries():
         title = "Without coding: the same features and exemplars"
         table(title, ["baseline", *columns], [_row(*item) for item in baselines.items()])
@@ -79,6 +80,10 @@ def _row(name: str, result: Mapping[str, float]) -> list[str]:
 
 
 def _hardest(per_class: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Name each decoder's class of least accuracy."""
-    least = {decoder: min(found.items(), key=lambda item: item[1]) for decoder, found in per_class.items()}
-    return [f"{name} ({decoder} {accuracy:.2f} %)" for decoder, (name, accuracy) in least.items()]
+    """Name each decoder's class of least accuracy, if it makes mistakes."""
+    by_class: dict[str, list[str]] = {}
+    for decoder, found in per_class.items():
+        name, accuracy = min(found.items(), key=lambda item: item[1])
+        if accuracy < 100:
+            by_class.setdefault(name, []).append(f"{decoder} {accuracy:.2f} %")
+    return [f"{name} ({', '.join(decoders)})" for name, decoders in by_class.items()]

@@ -34,6 +34,12 @@ def test_progress_on_a_terminal_shows_names_as_they_are(
     assert "[/b] tiles\\x1b" in capsys.readouterr().err
 
 
+def test_nothing_to_do_shows_no_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert list(console.track([], 0, "looking at images")) == []
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "0 s"), (59, "59 s"), (95, "2 min"), (7600, "2 h 7 min")])
 def test_durations_read_as_a_person_writes_them(seconds: float, said: str) -> None:
     assert console.duration(seconds) == said

@@ -153,7 +153,8 @@ def test_tables_fit_80_columns(small: Path, run: Run) -> None:
     run("decode")
     run("baselines")
     said = run("evaluate").stdout
-    lines = said[said.index("Accuracy") : said.index("hardest")] + said[said.index("Without coding") :]
+    assert "hardest" not in said, "nothing is wrong"
+    lines = said[said.index("Accuracy") :]
     assert max(map(len, lines.splitlines())) <= 80
 
 
@@ -163,7 +164,7 @@ def test_one_exemplar_of_each_class_is_enough_for_baselines(project: Path, run: 
     bring(run, "test", [0, 1, 1], ["ant", "bee"], seed=1)
     run("build-dict")
     said = run("baselines").stdout
-    assert "cosine-knn: 1 neighbours vote, not 20: a typical class has no more exemplars" in said
+    assert "cosine-knn: 1 neighbour votes, not 20: a typical class has no more exemplars" in said
     assert "logistic-regression: too few exemplars to choose the regularisation by" in said
     for name in ("nearest-class-mean", "cosine-knn", "logistic-regression"):
         assert store.open_store(paths.baseline(name, "test"), store.BaselineInfo).read("labels").tolist() == [0, 1, 1]
