@@ -6,10 +6,14 @@ command line, a line of params.yaml edited by hand.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from dseld_cli import store
 from dseld_cli.dictionary.labels import relabels_of
 from dseld_cli.dictionary.listed import Listed
 from dseld_cli.dictionary.manifest import REMOVED
+from dseld_cli.errors import UserError
 from dseld_cli.runtime.text import counted
 
 MOST = 3
@@ -85,9 +89,12 @@ def _relabels(dictionary: store.Dictionary, listed: Listed) -> list[str]:
     ]
 
 
-def warning(dictionary: store.Dictionary, differences: list[str]) -> str | None:
-    """Say them in one line; None if there are none."""
-    if not differences:
+def other_dictionary(dictionary: store.Dictionary, listed: Listed, base: Path) -> str | None:
+    """Say in one line that a dictionary is another one than params.yaml, and the base beside it, make; None if not."""
+    known = None
+    with suppress(UserError):  # a base that cannot be read is no matter of those who use the dictionary
+        known = store.previous(base, store.BaseInfo)
+    if not (differences := disagreements(dictionary, listed, known)):
         return None
     more = f"; and {len(differences) - MOST} more" if len(differences) > MOST else ""
     return (

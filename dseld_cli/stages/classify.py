@@ -17,7 +17,7 @@ from dseld_cli.backbones.base import Backbone, restored
 from dseld_cli.config.recurrence import lca_params, means
 from dseld_cli.config.schema import Params
 from dseld_cli.decoders.base import UNDECIDED, predict
-from dseld_cli.dictionary.agreement import disagreements, warning
+from dseld_cli.dictionary.agreement import other_dictionary
 from dseld_cli.dictionary.encoding import encoder_over
 from dseld_cli.errors import DoesNotFit, OutOfDate, UserError
 from dseld_cli.evaluation.answers import Answers, answered
@@ -217,8 +217,7 @@ def loaded(params: Params, coverage: float | None = None, false_alarms: float | 
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
-    base = store.previous(paths.BASE, store.BaseInfo)
-    if said := warning(dictionary, disagreements(dictionary, params, base)):
+    if said := other_dictionary(dictionary, params, paths.BASE):
         warn(said)
     name, lca = params.classify.decoder, params.lca
     dynamics = {"lambda": lca.lambda_, "tau": lca.tau, "steps": lca.steps}

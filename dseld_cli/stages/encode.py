@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dseld_cli import store
 from dseld_cli.config.recurrence import lca_params, means
 from dseld_cli.config.schema import Params
+from dseld_cli.dictionary.agreement import other_dictionary
 from dseld_cli.dictionary.checks import require_same_extractor
 from dseld_cli.dictionary.coding import Block, Coding, coded, prepared
 from dseld_cli.dictionary.encoding import fixed_batch, stored_gramian
@@ -40,6 +41,8 @@ def run(params: Params, split: str = "test") -> None:
 
     """
     dictionary = store.open_store(paths.DICTIONARY, store.DictionaryInfo)
+    if said := other_dictionary(dictionary, params, paths.BASE):
+        warn(said)
     features = store.features_of(split)
     require_same_extractor(features, dictionary)
     with store.locked(paths.codes(split)):

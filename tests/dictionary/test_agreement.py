@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dseld_cli import store
-from dseld_cli.dictionary.agreement import MOST, disagreements, other_features, warning
+from dseld_cli.dictionary.agreement import MOST, disagreements, other_dictionary, other_features
 from dseld_cli.dictionary.growth import grow
 from dseld_cli.dictionary.manifest import compose
 
@@ -68,7 +68,7 @@ def dictionary(base: Any, listing: Listing) -> Any:
 def test_what_params_yaml_lists_is_no_difference(base: Any, listing: Listing) -> None:
     found = dictionary(base, listing)
     assert disagreements(found, listing, base) == []
-    assert warning(found, []) is None
+    assert other_dictionary(found, listing, base.path) is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_params_yaml_lists_is_no_difference(base: Any, listing: Listing) ->
 def test_every_difference_is_named(base: Any, listing: Listing, said: list[str]) -> None:
     found = dictionary(base, Listing(["june.zarr"], ["0/3"]))
     assert disagreements(found, listing, base) == said
-    assert said[0] in str(warning(found, said))
+    assert said[0] in str(other_dictionary(found, listing, base.path))
 
 
 def test_another_class_of_an_image_is_a_difference(base: Any) -> None:
@@ -108,10 +108,16 @@ def test_another_order_and_another_base_are_differences(base: Any) -> None:
 
 def test_many_differences_stay_one_printable_line(base: Any) -> None:
     found = dictionary(base, Listing())
-    many = disagreements(found, Listing([f"{i}.zarr" for i in range(50)]), base)
-    said = str(warning(found, many))
+    said = str(other_dictionary(found, Listing([f"{i}.zarr" for i in range(50)]), base.path))
     assert f"and {50 - MOST} more" in said
     assert "\n" not in said
+
+
+def test_a_base_that_cannot_be_read_is_no_matter_of_those_who_use_the_dictionary(base: Any) -> None:
+    found = dictionary(base, Listing(["june.zarr"]))
+    (base.path / "zarr.json").write_text("{")
+    assert other_dictionary(found, Listing(["june.zarr"]), base.path) is None
+    assert "additions lists july.zarr" in str(other_dictionary(found, Listing(["june.zarr", "july.zarr"]), base.path))
 
 
 @pytest.mark.parametrize(

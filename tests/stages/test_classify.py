@@ -186,6 +186,7 @@ def test_a_dictionary_of_another_version_than_params_yaml_is_warned_of(
 ) -> None:
     assert "params.yaml says otherwise" not in run("classify images/test/ant/0.png").stderr
     set_params(**change)
-    said = run("classify images/test/ant/0.png").stderr
-    assert "warning: data/dictionary.zarr is used as it is, but params.yaml says otherwise" in said
-    assert "`dvc checkout`" in said
+    for command in ("classify images/test/ant/0.png", "encode"):
+        said = run(command).stderr
+        assert "warning: data/dictionary.zarr is used as it is, but params.yaml says otherwise" in said
+        assert "`dvc checkout`" in said
