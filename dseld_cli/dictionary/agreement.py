@@ -92,7 +92,7 @@ def _relabels(dictionary: store.Dictionary, listed: Listed) -> list[str]:
 def other_dictionary(dictionary: store.Dictionary, listed: Listed, base: Path) -> str | None:
     """Say in one line that a dictionary is another one than params.yaml, and the base beside it, make; None if not."""
     known = None
-    with suppress(UserError):  # a base that cannot be read is no matter of those who use the dictionary
+    with suppress(OSError, UserError):  # a base that cannot be read is no matter of those who use the dictionary
         known = store.previous(base, store.BaseInfo)
     if not (differences := disagreements(dictionary, listed, known)):
         return None

@@ -43,18 +43,12 @@ class WorkingSet:
         return len(self.atoms)
 
     def grown(self) -> Float32:
-        """Room for all of G[W, W], with what is known of it."""
+        """Room for all of G[W, W], with what is known of it; each row ends with a cache line, filled up with zeros."""
         known, w = len(self.gram), len(self.atoms)
-        gram = in_lines(w, w)
+        gram = on_lines(w, w + -w % LINE)
         gram[:known, :known] = self.gram[:, :known]
+        gram[:, w:] = 0
         return gram
-
-
-def in_lines(rows: int, columns: int) -> Float32:
-    """Room for (rows, columns) in which each row begins with a cache line, and ends with one, filled up with zeros."""
-    found = on_lines(rows, columns + -columns % LINE)
-    found[:, columns:] = 0
-    return found
 
 
 def from_atoms(working_set: WorkingSet, rows: Rows) -> None:

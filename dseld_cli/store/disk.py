@@ -114,7 +114,7 @@ def a_file(path: Path) -> Path:
         FileNotFoundError: if something else is there: a folder, or a pipe, which would be waited for.
 
     """
-    if path.exists() and not path.is_file():
+    if not path.is_file() and path.exists():
         raise FileNotFoundError(ENOENT, "no file", str(path))
     return path
 

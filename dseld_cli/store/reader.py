@@ -253,7 +253,7 @@ class Store(Generic[InfoT]):
 
     def _stamp_of(self, name: str, key: Key) -> Stamp | None:
         """Stamp of a chunk's file; None if there is none, which reading it says better."""
-        with suppress(OSError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return _stamp(self.file(name, key).stat())
         return None
 

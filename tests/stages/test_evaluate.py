@@ -9,6 +9,7 @@ import pytest
 
 from dseld_cli import store
 from dseld_cli.evaluation import tables
+from dseld_cli.stages import evaluate
 from dseld_cli.store import project as paths
 from tests.conftest import Run, set_params
 
@@ -156,6 +157,12 @@ def test_tables_fit_80_columns(small: Path, run: Run) -> None:
     assert "hardest" not in said, "nothing is wrong"
     lines = said[said.index("Accuracy") :]
     assert max(map(len, lines.splitlines())) <= 80
+
+
+def test_the_hardest_class_is_named_once_and_only_where_mistakes_are_made() -> None:
+    found = {"max": {"ant": 50.0, "bee": 90.0}, "sum": {"ant": 60.0, "bee": 60.0}, "src": {"ant": 100.0, "bee": 100.0}}
+    assert evaluate._hardest(found) == ["ant (max 50.00 %, sum 60.00 %)"]
+    assert evaluate._hardest(found | {"knn": {"ant": 90.0, "bee": 80.0}})[1:] == ["bee (knn 80.00 %)"]
 
 
 def test_one_exemplar_of_each_class_is_enough_for_baselines(project: Path, run: Run) -> None:
